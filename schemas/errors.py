@@ -1,0 +1,212 @@
+"""Every failure a user can see, as one tree.
+
+    FooocusError                      code                            status  retryable
+    ├── InvalidInput                  invalid_input                   422     no     carries fal's `detail` list
+    │   ├── FeatureNotSupported       feature_not_supported           422     no
+    │   ├── FileDownloadError         file_download_error             422     no
+    │   ├── FileTooLarge              file_too_large                  422     no
+    │   ├── ImageLoadError            image_load_error                422     no
+    │   ├── ImageTooLarge             image_too_large                 422     no
+    │   ├── ImageTooSmall             image_too_small                 422     no
+    │   ├── UnsupportedImageFormat    unsupported_image_format        422     no
+    │   └── ModelLoadError            model_load_error                422     no
+    ├── OutOfMemory                   out_of_memory                   500     yes
+    ├── DeviceLost                    device_lost                     500     yes    asks the platform for a new worker
+    ├── SafetyCheckFailed             safety_check_failed             500     yes
+    ├── StorageUnavailable            downstream_service_unavailable  500     yes
+    ├── ResultTooLarge                result_too_large                500     no
+    ├── ModelMissing                  model_missing                   500     no
+    └── InternalError                 internal_server_error           500     yes
+
+The docstring of a class is its default message. `{names}` in it are filled from the error's `ctx`.
+Codes and `ctx` keys of the 422 family are fal's (https://docs.fal.ai/errors).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+
+from pydantic import ValidationError
+
+Location = tuple[str | int, ...]
+
+MAX_ECHOED_INPUT = 256
+"""Longest string (characters) given back as `input`; a data URI of megabytes is not repeated to its sender."""
+
+
+def echo(value: Any) -> Any:
+    """Return `value` as it may be repeated in an error body: JSON types only, long strings shortened."""
+    if isinstance(value, str) and len(value) > MAX_ECHOED_INPUT:
+        return value[:MAX_ECHOED_INPUT] + "…"
+    if isinstance(value, dict):
+        return {str(key): echo(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [echo(item) for item in value]
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    return str(value)
+
+
+class FooocusError(Exception):
+    """The request failed"""
+
+    code: ClassVar[str] = "internal_server_error"
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or inspect.cleandoc(type(self).__doc__ or ""))
+
+    @property
+    def detail(self) -> Any:
+        """The body a door puts under `detail`: text here, fal's list of objects for invalid input."""
+        return str(self)
+
+    def line(self) -> str:
+        """One line `CODE: text`, the form a RunPod worker reports."""
+        return f"{self.code.upper()}: {self}"
+
+
+class InvalidInput(FooocusError):
+    """The input is not valid"""
+
+    code = "invalid_input"
+    status = 422
+
+    def __init__(self, details: Sequence[dict[str, Any]]) -> None:
+        self.details = list(details)
+        super().__init__("; ".join(f"{'.'.join(map(str, d['loc']))}: {d['msg']}" for d in self.details))
+
+    @property
+    def detail(self) -> list[dict[str, Any]]:
+        return self.details
+
+    @classmethod
+    def from_pydantic(cls, error: ValidationError, prefix: Location = ("body",)) -> InvalidInput:
+        """Turn a pydantic error into fal's list: `loc` from the body, `msg`, `type`, `ctx`, `input`."""
+        return cls([_pydantic_detail(item, prefix) for item in error.errors(include_url=False)])
+
+    @classmethod
+    def joined(cls, errors: Iterable[InvalidInput]) -> InvalidInput:
+        """One error that lists the details of several."""
+        return cls([detail for error in errors for detail in error.details])
+
+
+def _pydantic_detail(item: Any, prefix: Location) -> dict[str, Any]:
+    detail = {"loc": [*prefix, *item["loc"]], "msg": item["msg"], "type": item["type"]}
+    if "ctx" in item:
+        detail["ctx"] = {key: echo(value) for key, value in item["ctx"].items()}
+    if item["type"] != "missing":
+        detail["input"] = echo(item["input"])
+    return detail
+
+
+class FieldError(InvalidInput):
+    """The value of this field cannot be used"""
+
+    code = "value_error"
+
+    def __init__(self, loc: Sequence[str | int], *, input: Any = None, message: str | None = None, **ctx: Any):
+        text = message or inspect.cleandoc(type(self).__doc__ or "").format(**ctx)
+        detail: dict[str, Any] = {"loc": list(loc), "msg": text, "type": type(self).code}
+        if ctx:
+            detail["ctx"] = ctx
+        if input is not None:
+            detail["input"] = echo(input)
+        super().__init__([detail])
+
+
+class FeatureNotSupported(FieldError):
+    """This feature is not supported by this worker"""
+
+    code = "feature_not_supported"
+
+
+class FileDownloadError(FieldError):
+    """Failed to download the file. Check that the URL is public and try again"""
+
+    code = "file_download_error"
+
+
+class FileTooLarge(FieldError):
+    """The file is larger than {max_size} bytes"""
+
+    code = "file_too_large"
+
+
+class ImageLoadError(FieldError):
+    """Failed to load the image. Check that the file is not damaged"""
+
+    code = "image_load_error"
+
+
+class ImageTooLarge(FieldError):
+    """The image is too large: at most {max_width}x{max_height} and {max_pixels} pixels"""
+
+    code = "image_too_large"
+
+
+class ImageTooSmall(FieldError):
+    """The image is too small: at least {min_width}x{min_height}"""
+
+    code = "image_too_small"
+
+
+class UnsupportedImageFormat(FieldError):
+    """The image format is not supported. Supported formats: {supported_formats}"""
+
+    code = "unsupported_image_format"
+
+
+class ModelLoadError(FieldError):
+    """The file is not a usable model of the expected kind"""
+
+    code = "model_load_error"
+
+
+class OutOfMemory(FooocusError):
+    """The GPU ran out of memory for this request. Try a smaller size or fewer images"""
+
+    code = "out_of_memory"
+    retryable = True
+
+
+class DeviceLost(FooocusError):
+    """The GPU stopped answering; this worker asks to be replaced"""
+
+    code = "device_lost"
+    retryable = True
+
+
+class SafetyCheckFailed(FooocusError):
+    """The safety checker could not run, so the images are not released"""
+
+    code = "safety_check_failed"
+    retryable = True
+
+
+class StorageUnavailable(FooocusError):
+    """The images were made but the object storage did not take them"""
+
+    code = "downstream_service_unavailable"
+    retryable = True
+
+
+class ResultTooLarge(FooocusError):
+    """The result is too large to be returned inline. Configure object storage or ask for jpeg or webp"""
+
+    code = "result_too_large"
+
+
+class ModelMissing(FooocusError):
+    """A model file this worker needs is not installed"""
+
+    code = "model_missing"
+
+
+class InternalError(FooocusError):
+    """Something went wrong in the worker"""
+
+    retryable = True
