@@ -1,0 +1,101 @@
+"""The Plan: everything the engine needs to render one job, resolved. Frozen, and nothing in it is optional."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from schemas.enums import MetadataScheme, OutputFormat, Performance, Sampler, Scheduler
+
+
+@dataclass(frozen=True)
+class LoraPlan:
+    """One LoRA file and its weight; `loc` is the request field that named it, for error messages."""
+
+    path: Path
+    scale: float
+    loc: tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class GuidancePlan:
+    """Fooocus's guidance settings.
+
+    cfg: classifier-free guidance scale, 1..30; exactly 1 means no negative pass.
+    sharpness: 0..30; adaptive_cfg: the scale mimicked early in sampling, 1..30.
+    adm_positive, adm_negative: factors on the original size told to the network; adm_end: the share of
+    timesteps (0..1) during which they are told.
+    """
+
+    cfg: float
+    sharpness: float
+    adaptive_cfg: float
+    adm_positive: float
+    adm_negative: float
+    adm_end: float
+
+
+@dataclass(frozen=True)
+class SamplingPlan:
+    """sigmas: k-diffusion noise levels, `steps + 1` of them, falling, the last one 0.
+
+    sigma_min and sigma_max bound the Brownian tree of the SDE samplers.
+    """
+
+    sampler: Sampler
+    scheduler: Scheduler
+    steps: int
+    sigmas: tuple[float, ...]
+    sigma_min: float
+    sigma_max: float
+
+
+@dataclass(frozen=True)
+class ImagePlan:
+    """One picture of the job.
+
+    seed: 0 .. 2**63 - 1, seeds the start noise and the sampler's noise.
+    positive, negative: the texts to encode, each on its own; the conditioning is their concatenation.
+    positive_pooled, negative_pooled: of how many leading texts the pooled vectors are summed.
+    prompt, negative_prompt, expansion, styles: what the texts were made from, for the metadata.
+    """
+
+    seed: int
+    positive: tuple[str, ...]
+    negative: tuple[str, ...]
+    positive_pooled: int
+    negative_pooled: int
+    prompt: str
+    negative_prompt: str
+    expansion: str
+    styles: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class OutputPlan:
+    """How pictures leave the worker. `stem` is the start of each file name; metadata `()` writes none."""
+
+    format: OutputFormat
+    stem: str
+    metadata: tuple[MetadataScheme, ...]
+    inline: bool
+    preview: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One job, resolved. Width and height are in pixels and multiples of 8."""
+
+    performance: Performance
+    width: int
+    height: int
+    clip_skip: int
+    guidance: GuidancePlan
+    sampling: SamplingPlan
+    loras: tuple[LoraPlan, ...]
+    images: tuple[ImagePlan, ...]
+    output: OutputPlan
+    check_safety: bool
+    raw_prompt: str
+    raw_negative_prompt: str
+    raw_styles: tuple[str, ...]
