@@ -1,0 +1,1 @@
+"""The prompt pipeline: lines, inline LoRAs, wildcards, arrays, styles and expansion."""

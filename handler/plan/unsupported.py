@@ -1,0 +1,70 @@
+"""Fields that are valid but whose feature this worker does not have yet; they are answered, never ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from schemas.advanced import Advanced
+from schemas.enums import Endpoint, FalRefiner, Sampler, Scheduler, UovMethod
+from schemas.errors import FeatureNotSupported, InvalidInput
+from schemas.parts import ImagePrompt
+from schemas.request import DescribeRequest, GenerationRequest, Request
+
+SAMPLERS = frozenset(Sampler)
+SCHEDULERS = frozenset(Scheduler)
+
+_IMAGE_FIELDS = ("control_image_url", "inpaint_image_url", "mask_image_url", "uov_image_url")
+_SLOTS = tuple(f"image_prompt_{number}" for number in range(1, 5))
+_ADVANCED_FEATURES = (
+    "base_model", "refiner_model", "vae_name", "overwrite_switch", "freeu", "skipping_cn_preprocessor",
+    "overwrite_vary_strength", "overwrite_upscale_strength", "upscale_value", "outpaint_distances",
+)  # fmt: skip
+
+
+def refuse_unsupported(request: Request) -> None:
+    """Raise InvalidInput listing every field of `request` that asks for a feature not built yet."""
+    errors = list(_unsupported(request))
+    if errors:
+        raise InvalidInput.joined(errors)
+
+
+def _unsupported(request: Request) -> Iterator[FeatureNotSupported]:
+    if isinstance(request, DescribeRequest):
+        yield _refused("endpoint", Endpoint.DESCRIBE)
+        return
+    for name in _IMAGE_FIELDS:
+        if getattr(request, name, None):
+            yield _refused(name, getattr(request, name))
+    for name in _SLOTS:
+        slot = getattr(request, name, None)
+        if isinstance(slot, ImagePrompt) and slot.image_url:
+            yield _refused((name, "image_url"), slot.image_url)
+    yield from _unsupported_options(request)
+    yield from _unsupported_advanced(request.advanced)
+
+
+def _unsupported_options(request: GenerationRequest) -> Iterator[FeatureNotSupported]:
+    if request.refiner_model is not FalRefiner.NONE:
+        yield _refused("refiner_model", request.refiner_model)
+    if getattr(request, "outpaint_selections", ()):
+        yield _refused("outpaint_selections", list(request.outpaint_selections))
+    method = getattr(request, "uov_method", UovMethod.DISABLED)
+    if request.endpoint is not Endpoint.UPSCALE_OR_VARY and method is not UovMethod.DISABLED:
+        yield _refused("uov_method", method)
+
+
+def _unsupported_advanced(advanced: Advanced) -> Iterator[FeatureNotSupported]:
+    for name in _ADVANCED_FEATURES:
+        value = getattr(advanced, name)
+        if value != Advanced.model_fields[name].default:
+            yield _refused(("advanced", name), value)
+    if advanced.sampler_name not in SAMPLERS:
+        yield _refused(("advanced", "sampler_name"), advanced.sampler_name)
+    if advanced.scheduler_name not in SCHEDULERS:
+        yield _refused(("advanced", "scheduler_name"), advanced.scheduler_name)
+
+
+def _refused(field: str | tuple[str, ...], value: Any) -> FeatureNotSupported:
+    names = (field,) if isinstance(field, str) else field
+    return FeatureNotSupported(["body", *names], input=value)

@@ -1,0 +1,62 @@
+"""The operator's settings, read from environment variables once at start."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class SafetyPolicy(StrEnum):
+    """What happens to a picture the safety checker flags; it is flagged in the result either way."""
+
+    BLACKOUT = "blackout"
+    FLAG = "flag"
+
+
+class Settings(BaseSettings):
+    """Each field is the environment variable `FOOOCUS_<NAME>`; its description is the README's text."""
+
+    model_config = SettingsConfigDict(env_prefix="FOOOCUS_", frozen=True, extra="ignore")
+
+    models_dir: Annotated[Path, Field(description="Folder in the layout of Fooocus's `models/`")] = Path("models")
+    checkpoint: Annotated[
+        str | None,
+        Field(description="Checkpoint below `checkpoints/`: a file or a diffusers folder. Unset: the demo model"),
+    ] = None
+    styles_dir: Annotated[
+        Path, Field(description="Folder with style files of your own, in Fooocus's format")
+    ] = Path("sdxl_styles")
+    wildcards_dir: Annotated[Path, Field(description="Folder with wildcard files (`*.txt`)")] = Path("wildcards")
+
+    device: Annotated[str, Field(description="`auto`, `cpu`, `cuda` or `cuda:N`")] = "auto"
+    warm_up: Annotated[bool, Field(description="Render a tiny picture before taking jobs")] = True
+    concurrency: Annotated[
+        int, Field(ge=1, le=8, description="Jobs taken at once; the GPU still renders one at a time")
+    ] = 1
+
+    safety_policy: Annotated[
+        SafetyPolicy, Field(description="`blackout` releases a flagged picture as black, `flag` as it is")
+    ] = SafetyPolicy.BLACKOUT
+    allow_safety_off: Annotated[
+        bool, Field(description="Whether a request's `enable_safety_checker: false` is honoured")
+    ] = True
+
+    allow_private_urls: Annotated[
+        bool, Field(description="Let requests name URLs and buckets at private addresses. For tests and closed networks")
+    ] = False
+    allow_job_storage: Annotated[bool, Field(description="Honour `s3Config` and `uploadUrl` of a job")] = True
+    max_lora_bytes: Annotated[int, Field(ge=1, description="Largest LoRA file fetched by URL")] = 2 * 2**30
+    lora_cache_bytes: Annotated[
+        int, Field(ge=0, description="Disk space for LoRAs fetched by URL; the least recently used go first")
+    ] = 20 * 2**30
+    lora_timeout_s: Annotated[float, Field(gt=0, description="Seconds one LoRA download may take")] = 300
+    max_result_bytes: Annotated[
+        int, Field(ge=1024, description="Largest result posted to the platform; RunPod refuses more than 10 MB")
+    ] = 9_500_000
+    progress_interval_s: Annotated[
+        float, Field(ge=0, description="Least seconds between two progress posts of a job")
+    ] = 0.5
