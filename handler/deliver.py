@@ -1,0 +1,62 @@
+"""From pictures to Image records: encode, store, describe."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from handler.media.encode import content_type, encode
+from handler.media.metadata import Metadata
+from handler.plan.plan import Plan
+from handler.storage.base import Store
+from schemas.enums import OutputFormat
+from schemas.parts import Image
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One rendered picture. pixels: uint8 [height, width, 3]; nsfw: what the safety checker says."""
+
+    pixels: np.ndarray
+    seed: int
+    nsfw: bool
+
+
+def file_name(plan: Plan, index: int) -> str:
+    """`<stem>-<index>.<format>`, index from 0."""
+    return f"{plan.output.stem}-{index}.{plan.output.format}"
+
+
+async def deliver(
+    pictures: Sequence[Picture], metadata: Sequence[Metadata | None], plan: Plan, store: Store
+) -> tuple[Image, ...]:
+    """Encode and store all pictures at once, in threads. If one cannot be stored, none stays behind.
+
+    Raises StorageUnavailable.
+    """
+    names = [file_name(plan, index) for index in range(len(pictures))]
+    work = [
+        asyncio.to_thread(_deliver_one, picture, data, name, plan.output.format, store)
+        for picture, data, name in zip(pictures, metadata, names, strict=True)
+    ]
+    results = await asyncio.gather(*work, return_exceptions=True)
+    failure = next((result for result in results if isinstance(result, BaseException)), None)
+    if failure is not None:
+        await asyncio.gather(*(asyncio.to_thread(store.remove, name) for name in names), return_exceptions=True)
+        raise failure
+    return tuple(result for result in results if isinstance(result, Image))
+
+
+def _deliver_one(
+    picture: Picture, metadata: Metadata | None, name: str, output_format: OutputFormat, store: Store
+) -> Image:
+    data = encode(picture.pixels, output_format, metadata)
+    kind = content_type(output_format)
+    height, width = picture.pixels.shape[:2]
+    url = store.put(name, data, kind)
+    return Image(
+        url=url, content_type=kind, file_name=name, file_size=len(data), width=width, height=height
+    )

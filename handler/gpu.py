@@ -1,0 +1,50 @@
+"""The one thread that touches the GPU."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class GpuThread:
+    """Runs work one piece after the other in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="gpu")
+
+    def run_now(self, work: Callable[[], T]) -> T:
+        """Run `work` in the GPU thread and wait for it; for start-up, outside an event loop."""
+        return self._executor.submit(work).result()
+
+    async def run(self, work: Callable[[threading.Event], T]) -> T:
+        """Run `work(cancelled)` when the thread is free.
+
+        When the caller is cancelled, waiting work is dropped. Running work sees its event set, and this waits
+        until it has really ended before the cancellation goes on, so that no later job overlaps a dying one.
+        """
+        cancelled = threading.Event()
+        future = self._executor.submit(work, cancelled)
+        try:
+            return await asyncio.shield(asyncio.wrap_future(future))
+        except asyncio.CancelledError:
+            cancelled.set()
+            if not future.cancel():
+                await _ended(future)
+            raise
+
+
+async def _ended(future: Future[T]) -> None:
+    """Wait until `future` is done, whatever its outcome, even if cancelled again meanwhile."""
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+    future.add_done_callback(lambda _: loop.call_soon_threadsafe(done.set))
+    while not done.is_set():
+        try:
+            await done.wait()
+        except asyncio.CancelledError:
+            continue
