@@ -1,0 +1,148 @@
+"""How a network's noise levels, timesteps and outputs belong together: Fooocus's four parametrisations.
+
+All of them are used in one linear form (k-diffusion's, after Karras et al. 2022, eq. 7):
+`denoised = c_skip * x + c_out * network(c_in * x, timestep)`.
+
+Noise levels are worked out in float32, as Fooocus does: a seed's Brownian noise depends on their last digits.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.enums import Scheduler
+
+TRAINING_STEPS = 1000
+LAST_TIMESTEP = TRAINING_STEPS - 1
+BETA_START, BETA_END = 0.00085, 0.012
+DISTILLED_STRIDE = 20
+LCM_SIGMA_DATA = 0.5
+LCM_TIMESTEP_SCALE = 10.0
+EDM_SIGMA_MIN, EDM_SIGMA_MAX = 0.002, 120.0
+EDM_SIGMA_DATA = 0.5
+NO_NOISE_YET = 999999999.9
+
+
+@dataclass(frozen=True)
+class Scalings:
+    """Factors of the linear form, at one noise level."""
+
+    c_in: float
+    c_skip: float
+    c_out: float
+
+
+class ModelSampling(Protocol):
+    """One parametrisation. Timesteps are floats; progress runs from 0 (all noise) to 1."""
+
+    @property
+    def table(self) -> NDArray[np.float32]:
+        """The noise levels the network knows, rising."""
+
+    def timestep(self, sigma: float) -> float:
+        """What the network is told at noise level `sigma` > 0."""
+
+    def sigma(self, timestep: float) -> float:
+        """Noise level of a timestep, which need not be whole."""
+
+    def sigma_at_progress(self, progress: float) -> float:
+        """Noise level after the share `progress` (0..1) of the timesteps; above all levels at 0, 0 at 1."""
+
+    def scalings(self, sigma: float) -> Scalings:
+        """The factors at noise level `sigma`."""
+
+
+@cache
+def alphas_cumprod() -> NDArray[np.float64]:
+    """Signal share of each of the 1000 training steps: SDXL's "scaled linear" betas."""
+    betas = np.linspace(BETA_START**0.5, BETA_END**0.5, TRAINING_STEPS, dtype=np.float64) ** 2
+    return np.cumprod(1.0 - betas)
+
+
+class EpsSampling:
+    """Networks that predict unit noise, at every `stride`-th training step counted from the last one.
+
+    Timesteps are those of training, 0..999, and always the nearest the table has, in log sigma.
+    """
+
+    def __init__(self, stride: int = 1) -> None:
+        self.stride = stride
+        self.first = stride - 1
+        signal = alphas_cumprod()[self.first :: stride]
+        self.table = np.sqrt((1.0 - signal) / signal).astype(np.float32)
+        self.log_table = np.log(self.table)
+
+    def timestep(self, sigma: float) -> float:
+        nearest = np.argmin(np.abs(np.log(np.float32(sigma)) - self.log_table))
+        return float(nearest * self.stride + self.first)
+
+    def sigma(self, timestep: float) -> float:
+        """Interpolated linearly in log sigma; clamped to the table."""
+        position = np.clip(np.float32((timestep - self.first) / self.stride), 0, len(self.table) - 1)
+        below, above = math.floor(position), math.ceil(position)
+        share = np.float32(position - below)
+        return float(np.exp((1 - share) * self.log_table[below] + share * self.log_table[above]))
+
+    def sigma_at_progress(self, progress: float) -> float:
+        if progress <= 0.0:
+            return NO_NOISE_YET
+        return 0.0 if progress >= 1.0 else self.sigma((1.0 - progress) * LAST_TIMESTEP)
+
+    def scalings(self, sigma: float) -> Scalings:
+        return Scalings(c_in=(sigma**2 + 1.0) ** -0.5, c_skip=1.0, c_out=-sigma)
+
+
+class LcmSampling(EpsSampling):
+    """Latent consistency models: the eps estimate under LCM's boundary condition (Luo et al. 2023, eq. 9)."""
+
+    def __init__(self) -> None:
+        super().__init__(DISTILLED_STRIDE)
+
+    def scalings(self, sigma: float) -> Scalings:
+        eps = super().scalings(sigma)
+        time = LCM_TIMESTEP_SCALE * self.timestep(sigma)
+        length = math.hypot(time, LCM_SIGMA_DATA)
+        skip, out = (LCM_SIGMA_DATA / length) ** 2, time / length
+        return Scalings(eps.c_in, skip + out * eps.c_skip, out * eps.c_out)
+
+
+class EdmSampling:
+    """Playground v2.5: EDM preconditioning (Karras et al. 2022, table 1), timestep 0.25 ln sigma."""
+
+    def __init__(self) -> None:
+        ends = np.log([EDM_SIGMA_MIN, EDM_SIGMA_MAX])
+        self.table = np.exp(np.linspace(*ends, TRAINING_STEPS, dtype=np.float32))
+
+    def timestep(self, sigma: float) -> float:
+        return 0.25 * math.log(sigma)
+
+    def sigma(self, timestep: float) -> float:
+        return math.exp(4.0 * timestep)
+
+    def sigma_at_progress(self, progress: float) -> float:
+        if progress <= 0.0:
+            return NO_NOISE_YET
+        span = math.log(EDM_SIGMA_MAX / EDM_SIGMA_MIN)
+        return 0.0 if progress >= 1.0 else EDM_SIGMA_MIN * math.exp((1.0 - progress) * span)
+
+    def scalings(self, sigma: float) -> Scalings:
+        length = math.hypot(sigma, EDM_SIGMA_DATA)
+        return Scalings(1.0 / length, (EDM_SIGMA_DATA / length) ** 2, sigma * EDM_SIGMA_DATA / length)
+
+
+@cache
+def model_sampling(scheduler: Scheduler) -> ModelSampling:
+    """The parametrisation a scheduler name stands for."""
+    if scheduler is Scheduler.LCM:
+        return LcmSampling()
+    if scheduler is Scheduler.TCD:
+        return EpsSampling(DISTILLED_STRIDE)
+    if scheduler is Scheduler.EDM_PLAYGROUND:
+        return EdmSampling()
+    return EpsSampling()
