@@ -1,0 +1,1 @@
+"""The demo bundle: a tiny SDXL trained on a drawn world."""

@@ -1,0 +1,78 @@
+"""Writes and reads the demo bundle: a Fooocus-style models folder small enough to commit."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
+
+from builder.demo import loras, tokenizer
+from builder.demo.networks import Networks, create_image_processor, create_safety_checker, create_scheduler
+
+FOLDER = Path(__file__).parent / "bundle"
+CHECKPOINT = "checkpoints/fooocus_worker_demo"
+MAX_BYTES = 24_000_000
+
+INDEX: dict[str, object] = {
+    "_class_name": "StableDiffusionXLPipeline",
+    "_diffusers_version": "0.42.1",
+    "force_zeros_for_empty_prompt": False,
+    "scheduler": ["diffusers", "EulerDiscreteScheduler"],
+    "text_encoder": ["transformers", "CLIPTextModel"],
+    "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"],
+    "tokenizer": ["transformers", "CLIPTokenizer"],
+    "tokenizer_2": ["transformers", "CLIPTokenizer"],
+    "unet": ["diffusers", "UNet2DConditionModel"],
+    "vae": ["diffusers", "AutoencoderKL"],
+}
+
+
+def write_checkpoint(networks: Networks, folder: Path) -> None:
+    """Write the tiny SDXL as a diffusers folder of fp16 safetensors."""
+    checkpoint = folder / CHECKPOINT
+    checkpoint.mkdir(parents=True, exist_ok=True)
+    (checkpoint / "model_index.json").write_text(json.dumps(INDEX, indent=2) + "\n", encoding="utf-8")
+    create_scheduler().save_pretrained(str(checkpoint / "scheduler"))
+    # As in SDXL, the first tokenizer pads with the end token and the second with token 0.
+    tokenizer.write(checkpoint / "tokenizer", pad_token=tokenizer.END)
+    tokenizer.write(checkpoint / "tokenizer_2", pad_token="!")
+    for name, module in networks.modules().items():
+        copy.deepcopy(module).half().save_pretrained(str(checkpoint / name), safe_serialization=True)
+
+
+def write_neutral_loras(networks: Networks, folder: Path) -> None:
+    """Write the accelerator LoRAs' files without effect, for those not there yet."""
+    for seed, name in enumerate(loras.NAMES):
+        path = folder / "loras" / f"{name}.safetensors"
+        if not path.exists():
+            loras.save(loras.neutral(networks.unet, seed), path)
+
+
+def write_safety_checker(folder: Path) -> None:
+    """Write the toy safety checker with its preprocessing."""
+    target = str(folder / "safety_checker")
+    create_safety_checker().half().save_pretrained(target, safe_serialization=True)
+    create_image_processor().save_pretrained(target)
+
+
+def read(folder: Path = FOLDER) -> Networks:
+    """Load the tiny SDXL of a bundle in float32."""
+    checkpoint = str(folder / CHECKPOINT)
+    options = {"local_files_only": True, "torch_dtype": torch.float32}
+    return Networks(
+        CLIPTextModel.from_pretrained(checkpoint, subfolder="text_encoder", local_files_only=True).float(),
+        CLIPTextModelWithProjection.from_pretrained(
+            checkpoint, subfolder="text_encoder_2", local_files_only=True
+        ).float(),
+        UNet2DConditionModel.from_pretrained(checkpoint, subfolder="unet", **options),
+        AutoencoderKL.from_pretrained(checkpoint, subfolder="vae", **options),
+    )
+
+
+def size(folder: Path = FOLDER) -> int:
+    """Bytes of all files of a bundle."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,54 @@
+"""LoRA files in kohya's naming for the demo UNet.
+
+Keys are `lora_unet_<diffusers module path, dots as underscores>` with `.lora_down.weight`, `.lora_up.weight` and
+`.alpha`; the patch to a weight is `up @ down * alpha / rank`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from diffusers import UNet2DConditionModel
+from safetensors.torch import save_file
+
+RANK = 4
+NAMES = (
+    "sd_xl_offset_example-lora_1.0",
+    "sdxl_lcm_lora",
+    "sdxl_lightning_4step_lora",
+    "sdxl_hyper_sd_4step_lora",
+)
+
+
+def targets(unet: UNet2DConditionModel) -> dict[str, torch.nn.Module]:
+    """Modules that a LoRA file covers: every linear and convolution of the blocks, by dotted path."""
+    return {
+        name: module
+        for name, module in unet.named_modules()
+        if isinstance(module, torch.nn.Linear | torch.nn.Conv2d)
+        and name.startswith(("down_blocks.", "mid_block.", "up_blocks."))
+    }
+
+
+def key(path: str) -> str:
+    """kohya's name for a UNet module."""
+    return "lora_unet_" + path.replace(".", "_")
+
+
+def neutral(unet: UNet2DConditionModel, seed: int = 0, rank: int = RANK) -> dict[str, torch.Tensor]:
+    """A LoRA that changes nothing: random `down`, zero `up`."""
+    generator = torch.Generator().manual_seed(seed)
+    tensors: dict[str, torch.Tensor] = {}
+    for path, module in targets(unet).items():
+        shape = module.weight.shape
+        tensors[f"{key(path)}.lora_down.weight"] = torch.randn(rank, *shape[1:], generator=generator) / rank
+        tensors[f"{key(path)}.lora_up.weight"] = torch.zeros(shape[0], rank, *([1] * (len(shape) - 2)))
+        tensors[f"{key(path)}.alpha"] = torch.tensor(float(rank))
+    return tensors
+
+
+def save(tensors: dict[str, torch.Tensor], path: Path) -> None:
+    """Write a LoRA file as fp16."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: tensor.half().contiguous() for name, tensor in tensors.items()}, str(path))
