@@ -7,12 +7,12 @@ from typing import Annotated
 from pydantic import Field
 
 from schemas.enums import MetadataScheme, Performance, RefinerSwapMethod, Sampler, Scheduler
-from schemas.fields import MAX_SIDE, MIN_SIDE, Integer, Number
+from schemas.fields import MAX_SIDE, MIN_SIDE, RealNumber, WholeNumber
 from schemas.parts import AdvancedLora, FreeU, OutpaintDistances, Part
 
-Side = Annotated[Integer, Field(ge=MIN_SIDE, le=MAX_SIDE, multiple_of=8)]
-Factor = Annotated[Number, Field(ge=0.1, le=3)]
-Share = Annotated[Number, Field(ge=0, le=1)]
+Side = Annotated[int, Field(ge=MIN_SIDE, le=MAX_SIDE, multiple_of=8), WholeNumber]
+Factor = Annotated[float, Field(ge=0.1, le=3), RealNumber]
+Share = Annotated[float, Field(ge=0, le=1), RealNumber]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$")]
 ModelName = Annotated[str, Field(min_length=1, max_length=255)]
 
@@ -21,7 +21,7 @@ class Advanced(Part):
     """Fooocus's own parameters beside fal's, under the names its users know."""
 
     performance: Performance | None = None
-    num_images: Annotated[Integer, Field(ge=1, le=32)] | None = None
+    num_images: Annotated[int, Field(ge=1, le=32), WholeNumber] | None = None
     loras: Annotated[tuple[AdvancedLora, ...], Field(max_length=32)] | None = None
     overwrite_width: Side | None = None
     overwrite_height: Side | None = None
@@ -34,23 +34,23 @@ class Advanced(Part):
 
     sampler_name: Sampler = Sampler.DPMPP_2M_SDE_GPU
     scheduler_name: Scheduler = Scheduler.KARRAS
-    overwrite_step: Annotated[Integer, Field(ge=1, le=200)] | None = None
+    overwrite_step: Annotated[int, Field(ge=1, le=200), WholeNumber] | None = None
     adm_scaler_positive: Factor = 1.5
     adm_scaler_negative: Factor = 0.8
     adm_scaler_end: Share = 0.3
-    adaptive_cfg: Annotated[Number, Field(ge=1, le=30)] = 7.0
-    clip_skip: Annotated[Integer, Field(ge=1, le=12)] = 2
+    adaptive_cfg: Annotated[float, Field(ge=1, le=30), RealNumber] = 7.0
+    clip_skip: Annotated[int, Field(ge=1, le=12), WholeNumber] = 2
     freeu: FreeU | None = None
     disable_seed_increment: bool = False
     read_wildcards_in_order: bool = False
 
-    canny_low_threshold: Annotated[Integer, Field(ge=1, le=255)] = 64
-    canny_high_threshold: Annotated[Integer, Field(ge=1, le=255)] = 128
+    canny_low_threshold: Annotated[int, Field(ge=1, le=255), WholeNumber] = 64
+    canny_high_threshold: Annotated[int, Field(ge=1, le=255), WholeNumber] = 128
     controlnet_softness: Share = 0.25
     skipping_cn_preprocessor: bool = False
     overwrite_vary_strength: Share | None = None
     overwrite_upscale_strength: Share | None = None
-    upscale_value: Annotated[Number, Field(ge=1, le=5)] | None = None
+    upscale_value: Annotated[float, Field(ge=1, le=5), RealNumber] | None = None
     outpaint_distances: OutpaintDistances | None = None
 
     disable_preview: bool = False

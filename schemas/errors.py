@@ -25,6 +25,7 @@ Codes and `ctx` keys of the 422 family are fal's (https://docs.fal.ai/errors).
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
@@ -44,9 +45,8 @@ def echo(value: Any) -> Any:
         return {str(key): echo(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [echo(item) for item in value]
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
-    return str(value)
+    plain = value is None or isinstance(value, str | bool | int)
+    return value if plain or (isinstance(value, float) and math.isfinite(value)) else str(value)
 
 
 class FooocusError(Exception):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -52,22 +52,13 @@ def _check_size(text: str) -> str:
     return text
 
 
-def _no_bool_int(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise PydanticCustomError("int_type", "Input should be a valid integer")
-    return value
+def _no_bool(kind: str, message: str) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        if isinstance(value, bool):
+            raise PydanticCustomError(kind, message)
+        return value
 
-
-def _no_bool_float(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise PydanticCustomError("float_type", "Input should be a valid number")
-    return value
-
-
-def _finite(value: float) -> float:
-    if not math.isfinite(value):
-        raise PydanticCustomError("finite_number", "Input should be a finite number")
-    return value
+    return check
 
 
 def _one_line(text: str) -> str:
@@ -82,11 +73,14 @@ def _unique(items: tuple[Any, ...]) -> tuple[Any, ...]:
     return items
 
 
-Integer = Annotated[int, BeforeValidator(_no_bool_int)]
-"""An int; JSON booleans are refused, which pydantic alone would take for 0 and 1."""
+WholeNumber = BeforeValidator(_no_bool("int_type", "Input should be a valid integer"))
+"""Marks an int: JSON booleans are refused, which pydantic alone would take for 0 and 1.
 
-Number = Annotated[float, BeforeValidator(_no_bool_float), AfterValidator(_finite)]
-"""A finite float; JSON booleans are refused."""
+It stands last in `Annotated`, so that the bounds before it reach the JSON schema.
+"""
+
+RealNumber = BeforeValidator(_no_bool("float_type", "Input should be a valid number"))
+"""Marks a float; JSON booleans are refused."""
 
 Text = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_one_line)]
 

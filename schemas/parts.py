@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from schemas.enums import ControlType
-from schemas.fields import ImageSource, Number
+from schemas.fields import ImageSource, RealNumber, WholeNumber
 
 
 class Part(BaseModel):
@@ -27,14 +27,14 @@ class LoraWeight(Part):
     """A LoRA file and its scale, fal's range 0..1."""
 
     path: Annotated[str, Field(min_length=1, description="URL or the path to the LoRA weights.")]
-    scale: Annotated[Number, Field(ge=0, le=1)] = 0.1
+    scale: Annotated[float, Field(ge=0, le=1), RealNumber] = 0.1
 
 
 class AdvancedLora(Part):
     """A LoRA file and its scale in Fooocus's wider range."""
 
     path: Annotated[str, Field(min_length=1)]
-    scale: Annotated[Number, Field(ge=-10, le=10)] = 0.5
+    scale: Annotated[float, Field(ge=-10, le=10), RealNumber] = 0.5
 
 
 class ImagePrompt(Part):
@@ -42,26 +42,26 @@ class ImagePrompt(Part):
 
     type: ControlType = ControlType.IMAGE_PROMPT
     image_url: ImageSource | None = None
-    stop_at: Annotated[Number, Field(ge=0, le=1)] = 0.5
-    weight: Annotated[Number, Field(ge=0, le=2)] = 1.0
+    stop_at: Annotated[float, Field(ge=0, le=1), RealNumber] = 0.5
+    weight: Annotated[float, Field(ge=0, le=2), RealNumber] = 1.0
 
 
 class FreeU(Part):
     """FreeU version 2; off unless given."""
 
-    b1: Annotated[Number, Field(ge=0, le=2)] = 1.01
-    b2: Annotated[Number, Field(ge=0, le=2)] = 1.02
-    s1: Annotated[Number, Field(ge=0, le=4)] = 0.99
-    s2: Annotated[Number, Field(ge=0, le=4)] = 0.95
+    b1: Annotated[float, Field(ge=0, le=2), RealNumber] = 1.01
+    b2: Annotated[float, Field(ge=0, le=2), RealNumber] = 1.02
+    s1: Annotated[float, Field(ge=0, le=4), RealNumber] = 0.99
+    s2: Annotated[float, Field(ge=0, le=4), RealNumber] = 0.95
 
 
 class OutpaintDistances(Part):
     """Pixels to add per side; 0 leaves a side alone."""
 
-    left: Annotated[int, Field(ge=0, le=2048)] = 0
-    right: Annotated[int, Field(ge=0, le=2048)] = 0
-    top: Annotated[int, Field(ge=0, le=2048)] = 0
-    bottom: Annotated[int, Field(ge=0, le=2048)] = 0
+    left: Annotated[int, Field(ge=0, le=2048), WholeNumber] = 0
+    right: Annotated[int, Field(ge=0, le=2048), WholeNumber] = 0
+    top: Annotated[int, Field(ge=0, le=2048), WholeNumber] = 0
+    bottom: Annotated[int, Field(ge=0, le=2048), WholeNumber] = 0
 
 
 class Image(Part):

@@ -23,7 +23,7 @@ from schemas.enums import (
     UovMethod,
 )
 from schemas.errors import FieldError, InvalidInput
-from schemas.fields import AspectRatio, ImageSource, Integer, Number, Text, Unique
+from schemas.fields import AspectRatio, ImageSource, RealNumber, Text, Unique, WholeNumber
 from schemas.parts import ImagePrompt, LoraWeight, Part
 from schemas.style_names import STYLE_NAMES
 
@@ -36,8 +36,8 @@ OFFSET_LORA = LoraWeight(
 )
 
 StyleName = Literal[STYLE_NAMES]  # type: ignore[valid-type]
-Weight = Annotated[Number, Field(ge=0, le=2)]
-Share = Annotated[Number, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(ge=0, le=2), RealNumber]
+Share = Annotated[float, Field(ge=0, le=1), RealNumber]
 
 
 class GenerationRequest(Part):
@@ -49,16 +49,16 @@ class GenerationRequest(Part):
     negative_prompt: Text = ""
     styles: Annotated[tuple[StyleName, ...], Unique] = DEFAULT_STYLES
     performance: FalPerformance = FalPerformance.EXTREME_SPEED
-    guidance_scale: Annotated[Number, Field(ge=1, le=30)] = 4.0
-    sharpness: Annotated[Number, Field(ge=0, le=30)] = 2.0
+    guidance_scale: Annotated[float, Field(ge=1, le=30), RealNumber] = 4.0
+    sharpness: Annotated[float, Field(ge=0, le=30), RealNumber] = 2.0
     aspect_ratio: AspectRatio = "1024x1024"
-    num_images: Annotated[Integer, Field(ge=1, le=4)] = 1
+    num_images: Annotated[int, Field(ge=1, le=4), WholeNumber] = 1
     loras: Annotated[tuple[LoraWeight, ...], Field(max_length=5)] = (OFFSET_LORA,)
     refiner_model: FalRefiner = FalRefiner.NONE
     refiner_switch: Share = 0.8
     output_format: OutputFormat = OutputFormat.JPEG
     sync_mode: bool = False
-    seed: Annotated[Integer, Field(ge=-(2**63), le=2**64 - 1)] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), le=2**64 - 1), WholeNumber] | None = None
     enable_safety_checker: bool = True
     advanced: Advanced = Advanced()
 
@@ -104,9 +104,9 @@ class InpaintRequest(ImagePromptFields, InpaintFields, GenerationRequest):
     override_inpaint_options: bool = False
     inpaint_disable_initial_latent: bool = False
     inpaint_engine: InpaintEngine = InpaintEngine.V26
-    inpaint_strength: Annotated[Number, Field(gt=0, le=1)] = 1.0
+    inpaint_strength: Annotated[float, Field(gt=0, le=1), RealNumber] = 1.0
     inpaint_respective_field: Share = 0.618
-    inpaint_erode_or_dilate: Annotated[Number, Field(ge=-64, le=64)] = 0
+    inpaint_erode_or_dilate: Annotated[float, Field(ge=-64, le=64), RealNumber] = 0
     invert_mask: bool = False
     image_prompt_1: ImagePrompt | None = None
 

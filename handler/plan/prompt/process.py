@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from handler.plan.plan import ImagePlan
 from handler.plan.prompt.arrays import apply_arrays
-from handler.plan.prompt.lines import clean_line, split_lines
+from handler.plan.prompt.lines import clean_line
 from handler.plan.prompt.styles import EXPANSION, Style, apply_styles, resolve_random
 from handler.plan.prompt.wildcards import Wildcards
 from schemas.fields import MAX_SEED
@@ -90,29 +90,3 @@ def _image(settings: PromptSettings, sources: PromptSources, index: int) -> Imag
 
 def _texts(texts: list[str], fallback: str) -> tuple[str, ...]:
     return tuple(text for text in texts if text) or (fallback,)
-
-
-def settings_of(
-    prompt: str,
-    negative_prompt: str,
-    styles: tuple[str, ...],
-    images: int,
-    seed: int,
-    *,
-    seed_increment: bool = True,
-    wildcards_in_order: bool = False,
-) -> PromptSettings:
-    """PromptSettings of prompts that still hold all their lines."""
-    main, extra = split_lines(prompt)
-    negative_main, negative_extra = split_lines(negative_prompt)
-    return PromptSettings(
-        prompt=main,
-        negative_prompt=negative_main,
-        styles=styles,
-        images=images,
-        seed=seed,
-        extra=extra,
-        negative_extra=negative_extra,
-        seed_increment=seed_increment,
-        wildcards_in_order=wildcards_in_order,
-    )
