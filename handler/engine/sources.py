@@ -1,0 +1,168 @@
+"""From where each parameter of a network is read: a tensor, or a part of one, in some file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from handler.engine import ldm_keys
+from handler.engine.ldm_keys import Place
+from handler.engine.weights import Entry, Staging, WeightsError, WeightsFile
+
+SINGLE_FILE: dict[str, tuple[str, Callable[[Mapping[str, Any], Iterable[str]], dict[str, Place]]]] = {
+    "unet": (ldm_keys.UNET_PREFIX, ldm_keys.unet_places),
+    "vae": (ldm_keys.VAE_PREFIX, ldm_keys.vae_places),
+    "text_encoder": (ldm_keys.CLIP_L_PREFIX, lambda config, names: ldm_keys.clip_l_places(names)),
+    "text_encoder_2": (ldm_keys.CLIP_G_PREFIX, lambda config, names: ldm_keys.clip_g_places(names)),
+}
+WITHOUT_USE = ("position_ids", "logit_scale")
+"""Last parts of names that files carry and the networks do not need."""
+
+FOLDER_STEMS = ("diffusion_pytorch_model", "model")
+TEXT_MODEL = "text_model."
+
+
+@dataclass(frozen=True)
+class Source:
+    """One parameter's place in one open file."""
+
+    file: WeightsFile
+    place: Place
+
+    @property
+    def entry(self) -> Entry:
+        return self.file.entries[self.place.name]
+
+    @property
+    def order(self) -> tuple[str, int, int]:
+        """Sorts sources so that files are read from front to back."""
+        return self.file.name, self.entry.begin, self.place.part
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape the parameter would get; a 1x1 convolution's two last dimensions are dropped by `read`."""
+        shape = self.entry.shape
+        if self.place.parts > 1 and shape and shape[0] % self.place.parts == 0:
+            shape = (shape[0] // self.place.parts, *shape[1:])
+        return tuple(reversed(shape)) if self.place.transposed else shape
+
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Whether `read` can give this shape; a linear layer may be stored as a 1x1 convolution."""
+        return self.shape == shape or (len(shape) == 2 and self.shape == (*shape, 1, 1))
+
+    def read(self, shape: tuple[int, ...], device: torch.device, dtype: torch.dtype, staging: Staging) -> Tensor:
+        """The parameter on its device, in its computing type, owning its memory."""
+        place, stay = self.place, device.type == "cpu" and self.entry.dtype == dtype
+        tensor = self.file.read(place.name, place.part, place.parts, None if stay else staging)
+        tensor = tensor.to(device).to(dtype)
+        return (tensor.t() if place.transposed else tensor).contiguous().view(shape)
+
+
+Sources = dict[str, Source]
+"""Parameter name -> where it is read."""
+
+
+def single_file_sources(
+    path: Path, networks: Mapping[str, nn.Module], configs: Mapping[str, Mapping[str, Any]], files: ExitStack
+) -> dict[str, Sources]:
+    """Sources of all networks in one LDM-named file, which `files` closes. Raises WeightsError."""
+    file = files.enter_context(WeightsFile(path))
+    _check_kind(file)
+    found = {}
+    for name, network in networks.items():
+        prefix, places = SINGLE_FILE[name]
+        wanted = places(configs[name], network.state_dict())
+        found[name] = _checked(name, network, {key: Source(file, place) for key, place in wanted.items()})
+        _check_rest(file, prefix, {place.name for place in wanted.values()})
+    return found
+
+
+def _check_kind(file: WeightsFile) -> None:
+    """Name what the file is when it is something else than an SDXL base checkpoint."""
+
+    def holds(prefix: str) -> bool:
+        return any(name.startswith(prefix) for name in file.entries)
+
+    if any("lora" in name for name in file.entries):
+        raise WeightsError(f"{file.name} is a LoRA, not a checkpoint")
+    if not holds(ldm_keys.UNET_PREFIX):
+        raise WeightsError(f"{file.name} is not an SDXL checkpoint in one file")
+    if holds("cond_stage_model."):
+        raise WeightsError(f"{file.name} is a Stable Diffusion 1 or 2 checkpoint; only SDXL is supported")
+    if holds("conditioner.embedders.0.model."):
+        raise WeightsError(f"{file.name} is an SDXL refiner, not an SDXL base model")
+    if not (holds(ldm_keys.CLIP_L_PREFIX) and holds(ldm_keys.CLIP_G_PREFIX)):
+        raise WeightsError(f"{file.name} has no SDXL text encoders")
+    if not holds(ldm_keys.VAE_PREFIX):
+        raise WeightsError(f"{file.name} has no VAE")
+
+
+def folder_sources(path: Path, networks: Mapping[str, nn.Module], files: ExitStack) -> dict[str, Sources]:
+    """Sources of all networks in a diffusers folder, whose files `files` closes. Raises WeightsError."""
+    return {name: _component_sources(path / name, network, files) for name, network in networks.items()}
+
+
+def _component_sources(folder: Path, network: nn.Module, files: ExitStack) -> Sources:
+    opened = [files.enter_context(WeightsFile(path)) for path in _weight_files(folder)]
+    homes = {name: file for file in opened for name in file.entries}
+    wanted: Sources = {}
+    for key in network.state_dict():
+        name = key if key in homes or key.startswith(TEXT_MODEL) else TEXT_MODEL + key
+        if name in homes:
+            wanted[key] = Source(homes[name], Place(name))
+    sources = _checked(folder.name, network, wanted)
+    for file in opened:
+        _check_rest(file, "", {source.place.name for source in sources.values()})
+    return sources
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of one network: whole, in shards, or the fp16 variant."""
+    for stem in FOLDER_STEMS:
+        index = folder / f"{stem}.safetensors.index.json"
+        for whole in (folder / f"{stem}.safetensors", folder / f"{stem}.fp16.safetensors"):
+            if whole.is_file():
+                return [whole]
+        if index.is_file():
+            return _shards(index)
+    raise WeightsError(f"{folder.parent.name} has no safetensors file for {folder.name}")
+
+
+def _shards(index: Path) -> list[Path]:
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{index.name} is damaged") from error
+    if any(not isinstance(name, str) or Path(name).name != name for name in names):
+        raise WeightsError(f"{index.name} names a file outside its folder")
+    return [index.parent / name for name in names]
+
+
+def _checked(component: str, network: nn.Module, wanted: Sources) -> Sources:
+    """`wanted`, when it gives every parameter of the network in its shape."""
+    for key, parameter in network.state_dict().items():
+        source = wanted.get(key)
+        if source is None or source.place.name not in source.file.entries:
+            place = source.place.name if source else key
+            raise WeightsError(f"{component}: the checkpoint has no tensor {place!r}")
+        if not source.entry.dtype.is_floating_point:
+            raise WeightsError(f"{component}: tensor {source.place.name!r} is not of a floating point type")
+        if not source.fits(tuple(parameter.shape)):
+            raise WeightsError(
+                f"{component}: tensor {source.place.name!r} is {list(source.entry.shape)} "
+                f"where this network needs {list(parameter.shape)}"
+            )
+    return wanted
+
+
+def _check_rest(file: WeightsFile, prefix: str, used: set[str]) -> None:
+    for name in file.entries:
+        if name.startswith(prefix) and name not in used and name.rpartition(".")[2] not in WITHOUT_USE:
+            raise WeightsError(f"{file.name} holds a tensor no SDXL network has: {name!r}")
