@@ -45,7 +45,9 @@ async def deliver(
     results = await asyncio.gather(*work, return_exceptions=True)
     failure = next((result for result in results if isinstance(result, BaseException)), None)
     if failure is not None:
-        await asyncio.gather(*(asyncio.to_thread(store.remove, name) for name in names), return_exceptions=True)
+        await asyncio.gather(
+            *(asyncio.to_thread(store.remove, name) for name in names), return_exceptions=True
+        )
         raise failure
     return tuple(result for result in results if isinstance(result, Image))
 
@@ -57,6 +59,4 @@ def _deliver_one(
     kind = content_type(output_format)
     height, width = picture.pixels.shape[:2]
     url = store.put(name, data, kind)
-    return Image(
-        url=url, content_type=kind, file_name=name, file_size=len(data), width=width, height=height
-    )
+    return Image(url=url, content_type=kind, file_name=name, file_size=len(data), width=width, height=height)

@@ -34,8 +34,8 @@ Render = Callable[[Plan, OnStep], Iterator[Picture]]
 class Worker:
     """What lives as long as the process.
 
-    render: the engine. sources: makes the sources of a plan. choose_store: the store for a job and whether its
-    pictures go inline. progress: makes the progress reporter of a job; `preview` says whether it may show pictures.
+    render: the engine. sources: makes the sources of a plan. choose_store: (job, inline) -> where pictures
+    go. progress: (job, preview) -> its progress reporter; `preview` says whether it may show pictures.
     base_model: name of the loaded checkpoint.
     """
 

@@ -20,7 +20,7 @@ def warn(message: str, job_id: str | None = None) -> None:
 
 
 def failed(job: Mapping[str, Any], error: FooocusError) -> None:
-    """A job that ended in a known error; invalid input is the client's business and only its code is logged."""
+    """A job that ended in a known error. Invalid input may hold private text: only its code is logged."""
     text = error.code if error.status == 422 else error.line()
     _logger().warn(f"Failed: {text}", job.get("id"))
 

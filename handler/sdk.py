@@ -1,4 +1,4 @@
-"""All this worker knows of the RunPod SDK's insides: its start-up cost, its job-done URL, its loss of refused results."""
+"""All this worker knows of the RunPod SDK's insides: start-up cost, job-done URL, loss of refused results."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def _post_once(session: Any, job: dict[str, Any], body: dict[str, Any], ti
 
 
 class ProgressPoster:
-    """Posts progress payloads of one job over one connection; a failed one is not worth a job and is dropped."""
+    """Posts the progress of one job over one connection; a failed post is not worth a job and is dropped."""
 
     def __init__(self, job: dict[str, Any]) -> None:
         self._job = job
@@ -79,7 +79,9 @@ class ProgressPoster:
 def report_refused_results() -> None:
     """Make the SDK tell the platform when a result cannot be delivered.
 
-    The SDK drops a result that gets a 4xx or is not JSON: the client then sees a completed job without output,
+    async def send_or_fail(
+        session: Any, job_data: Any, job: dict[str, Any], is_stream: bool = False
+    ) -> None:
     or one that never ends. This stands in front of its sender and replaces such a body by a short error.
     """
     from runpod.serverless.modules import rp_job
@@ -97,7 +99,7 @@ def report_refused_results() -> None:
 
 
 async def _try_once(session: Any, job_data: Any, job: dict[str, Any]) -> int | None:
-    """Deliver without retries. Returns the status; None when the connection failed; 400 for what is not JSON."""
+    """Deliver without retries: the status, None when the connection failed, 400 for what is not JSON."""
     import aiohttp
 
     try:

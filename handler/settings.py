@@ -22,15 +22,21 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="FOOOCUS_", frozen=True, extra="ignore")
 
-    models_dir: Annotated[Path, Field(description="Folder in the layout of Fooocus's `models/`")] = Path("models")
+    models_dir: Annotated[Path, Field(description="Folder in the layout of Fooocus's `models/`")] = Path(
+        "models"
+    )
     checkpoint: Annotated[
         str | None,
-        Field(description="Checkpoint below `checkpoints/`: a file or a diffusers folder. Unset: the demo model"),
+        Field(
+            description="Checkpoint below `checkpoints/`: a file or a diffusers folder. Unset: the demo model"
+        ),
     ] = None
     styles_dir: Annotated[
         Path, Field(description="Folder with style files of your own, in Fooocus's format")
     ] = Path("sdxl_styles")
-    wildcards_dir: Annotated[Path, Field(description="Folder with wildcard files (`*.txt`)")] = Path("wildcards")
+    wildcards_dir: Annotated[Path, Field(description="Folder with wildcard files (`*.txt`)")] = Path(
+        "wildcards"
+    )
 
     device: Annotated[str, Field(description="`auto`, `cpu`, `cuda` or `cuda:N`")] = "auto"
     warm_up: Annotated[bool, Field(description="Render a tiny picture before taking jobs")] = True
@@ -46,7 +52,10 @@ class Settings(BaseSettings):
     ] = True
 
     allow_private_urls: Annotated[
-        bool, Field(description="Let requests name URLs and buckets at private addresses. For tests and closed networks")
+        bool,
+        Field(
+            description="Let requests name URLs and buckets at private addresses (closed networks)"
+        ),
     ] = False
     allow_job_storage: Annotated[bool, Field(description="Honour `s3Config` and `uploadUrl` of a job")] = True
     max_lora_bytes: Annotated[int, Field(ge=1, description="Largest LoRA file fetched by URL")] = 2 * 2**30
@@ -55,7 +64,8 @@ class Settings(BaseSettings):
     ] = 20 * 2**30
     lora_timeout_s: Annotated[float, Field(gt=0, description="Seconds one LoRA download may take")] = 300
     max_result_bytes: Annotated[
-        int, Field(ge=1024, description="Largest result posted to the platform; RunPod refuses more than 10 MB")
+        int,
+        Field(ge=1024, description="Largest result posted to the platform; RunPod refuses more than 10 MB"),
     ] = 9_500_000
     progress_interval_s: Annotated[
         float, Field(ge=0, description="Least seconds between two progress posts of a job")

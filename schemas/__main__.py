@@ -1,4 +1,4 @@
-"""`python -m schemas` prints the JSON schema of every request and result, so that docs and doors share one truth."""
+"""`python -m schemas` prints the JSON schema of every request and result: docs and doors share one truth."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from schemas.result import DescribeResult, GenerationResult
 
 
 def json_schemas() -> dict[str, Any]:
-    """Schemas by name: the five endpoints (`fal-ai/fooocus`, `fal-ai/fooocus/inpaint`, …) and both results."""
+    """Schemas by name: the five endpoints (`fal-ai/fooocus`, `fal-ai/fooocus/inpaint`, …), both results."""
     schemas: dict[str, Any] = {}
     for endpoint, model in REQUESTS.items():
         name = f"fal-ai/fooocus/{endpoint}" if endpoint else "fal-ai/fooocus"

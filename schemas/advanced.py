@@ -1,4 +1,4 @@
-"""`advanced`: the settings of Fooocus that fal's schema lacks. Everything is optional; omitted means Fooocus's default."""
+"""`advanced`: the settings of Fooocus that fal's schema lacks. All optional; omitted means its default."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Every failure a user can see, as one tree.
 
     FooocusError                      code                            status  retryable
-    ├── InvalidInput                  invalid_input                   422     no     carries fal's `detail` list
+    ├── InvalidInput                  invalid_input                   422     no     fal's `detail` list
     │   ├── FeatureNotSupported       feature_not_supported           422     no
     │   ├── FileDownloadError         file_download_error             422     no
     │   ├── FileTooLarge              file_too_large                  422     no
@@ -11,7 +11,7 @@
     │   ├── UnsupportedImageFormat    unsupported_image_format        422     no
     │   └── ModelLoadError            model_load_error                422     no
     ├── OutOfMemory                   out_of_memory                   500     yes
-    ├── DeviceLost                    device_lost                     500     yes    asks the platform for a new worker
+    ├── DeviceLost                    device_lost                     500     yes    asks for a new worker
     ├── SafetyCheckFailed             safety_check_failed             500     yes
     ├── StorageUnavailable            downstream_service_unavailable  500     yes
     ├── ResultTooLarge                result_too_large                500     no
@@ -34,7 +34,7 @@ from pydantic import ValidationError
 Location = tuple[str | int, ...]
 
 MAX_ECHOED_INPUT = 256
-"""Longest string (characters) given back as `input`; a data URI of megabytes is not repeated to its sender."""
+"""Longest string (characters) given back as `input`; a data URI of megabytes is not repeated."""
 
 
 def echo(value: Any) -> Any:
@@ -108,7 +108,9 @@ class FieldError(InvalidInput):
 
     code = "value_error"
 
-    def __init__(self, loc: Sequence[str | int], *, input: Any = None, message: str | None = None, **ctx: Any):
+    def __init__(
+        self, loc: Sequence[str | int], *, input: Any = None, message: str | None = None, **ctx: Any
+    ):
         text = message or inspect.cleandoc(type(self).__doc__ or "").format(**ctx)
         detail: dict[str, Any] = {"loc": list(loc), "msg": text, "type": type(self).code}
         if ctx:

@@ -1,4 +1,4 @@
-"""The canonical request: fal's fields, plus `endpoint` and `advanced`. Every door maps onto it, the worker validates it.
+"""The canonical request: fal's fields plus `endpoint` and `advanced`. Doors map onto it; workers check it.
 
 Field names, defaults and ranges are fal's (its OpenAPI of `fal-ai/fooocus` and the three sibling endpoints).
 """
@@ -94,7 +94,7 @@ class TextToImageRequest(GenerationRequest):
 
 
 class InpaintRequest(ImagePromptFields, InpaintFields, GenerationRequest):
-    """`fal-ai/fooocus/inpaint`. The five options after `override_inpaint_options` apply only when it is true."""
+    """`fal-ai/fooocus/inpaint`. The options after `override_inpaint_options` apply only when it is true."""
 
     endpoint: ClassVar[Endpoint] = Endpoint.INPAINT
 

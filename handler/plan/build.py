@@ -46,7 +46,7 @@ def kernel_seed() -> int:
 
 
 def build_plan(request: GenerationRequest, job_id: str, sources: PlanSources) -> Plan:
-    """Resolve `request`. Raises InvalidInput for files that cannot be had, ModelMissing for the mode's LoRA."""
+    """Resolve `request`. Raises InvalidInput for files that cannot be had, ModelMissing for a mode's LoRA."""
     advanced = request.advanced
     performance = advanced.performance or Performance(request.performance)
     mode = MODES[performance]

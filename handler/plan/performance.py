@@ -1,4 +1,4 @@
-"""Fooocus's performance modes: step counts, the LoRA each needs, and the settings the few-step modes force."""
+"""Fooocus's performance modes: step counts, the LoRA each needs, and what the few-step modes force."""
 
 from __future__ import annotations
 
@@ -25,9 +25,7 @@ class Mode:
 MODES: dict[Performance, Mode] = {
     Performance.QUALITY: Mode(60, 36),
     Performance.SPEED: Mode(30, 18),
-    Performance.EXTREME_SPEED: Mode(
-        8, 8, ("sdxl_lcm_lora.safetensors", 1.0), Sampler.LCM, Scheduler.LCM
-    ),
+    Performance.EXTREME_SPEED: Mode(8, 8, ("sdxl_lcm_lora.safetensors", 1.0), Sampler.LCM, Scheduler.LCM),
     Performance.LIGHTNING: Mode(
         4, 4, ("sdxl_lightning_4step_lora.safetensors", 1.0), Sampler.EULER, Scheduler.SGM_UNIFORM
     ),

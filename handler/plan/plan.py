@@ -1,4 +1,4 @@
-"""The Plan: everything the engine needs to render one job, resolved. Frozen, and nothing in it is optional."""
+"""The Plan: all the engine needs to render one job, resolved. Frozen, and nothing in it is optional."""
 
 from __future__ import annotations
 

@@ -39,7 +39,8 @@ def test_empty_body_is_the_base_endpoint_with_fal_defaults() -> None:
     assert request.loras == (OFFSET_LORA,)
     assert request.loras[0].scale == 0.1
     expected = {
-        "prompt": "", "negative_prompt": "", "performance": "Extreme Speed", "guidance_scale": 4, "sharpness": 2,
+        "prompt": "", "negative_prompt": "", "performance": "Extreme Speed", "guidance_scale": 4,
+        "sharpness": 2,
         "aspect_ratio": "1024x1024", "num_images": 1, "refiner_model": "None", "refiner_switch": 0.8,
         "output_format": "jpeg", "sync_mode": False, "seed": None, "enable_safety_checker": True,
         "control_image_url": None, "control_type": "PyraCanny", "control_image_weight": 1,

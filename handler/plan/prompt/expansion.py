@@ -1,4 +1,4 @@
-""""Fooocus V2" without a language model: a deterministic picker of fitting words.
+""" "Fooocus V2" without a language model: a deterministic picker of fitting words.
 
 The words and the way of picking are ours; a causal LM in `models/prompt_expansion` replaces this
 (`handler.engine.expansion`).
@@ -34,10 +34,5 @@ def pick_words(prompt: str, seed: int) -> str:
     """
     rng = random.Random(f"{seed % _SEED_RANGE}:{prompt}")
     lowered = prompt.lower()
-    words = [
-        word
-        for aisle in _AISLES
-        for word in rng.sample(aisle, _WORDS_PER_AISLE)
-        if word not in lowered
-    ]
+    words = [word for aisle in _AISLES for word in rng.sample(aisle, _WORDS_PER_AISLE) if word not in lowered]
     return ", ".join([prompt, *words])

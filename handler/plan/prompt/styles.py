@@ -1,4 +1,7 @@
-"""Styles: prompt templates by name, in Fooocus's JSON format (`name`, `prompt` with `{prompt}`, `negative_prompt`)."""
+"""Styles: prompt templates by name, in Fooocus's JSON format.
+
+An entry has `name`, `prompt` (with `{prompt}` where the prompt goes) and `negative_prompt`.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ class Style:
 
 
 def style_name(key: str) -> str:
-    """The display name of a style file's `name`: hyphens are spaces, words capitalised, known names respelled."""
+    """The display name of an entry's `name`: hyphens are spaces, words capitalised, known names respelled."""
     name = " ".join(word.capitalize() for word in key.replace("-", " ").split(" "))
     for wrong, right in _SPELLINGS:
         name = name.replace(wrong, right)
@@ -80,7 +83,9 @@ def _family_rank(path: Path) -> int:
     return _FAMILIES.index(family) if family in _FAMILIES else -1
 
 
-def resolve_random(names: tuple[str, ...], styles: Mapping[str, Style], rng: random.Random) -> tuple[str, ...]:
+def resolve_random(
+    names: tuple[str, ...], styles: Mapping[str, Style], rng: random.Random
+) -> tuple[str, ...]:
     """Replace every "Random Style" by a drawn name."""
     return tuple(rng.choice(list(styles)) if name == RANDOM else name for name in names)
 

@@ -1,4 +1,4 @@
-"""`__name__` wildcards: each stands for a line of the file `name.txt` somewhere below the wildcards folder."""
+"""`__name__` wildcards: each stands for a line of a file `name.txt` somewhere below the wildcards folder."""
 
 from __future__ import annotations
 
