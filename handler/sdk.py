@@ -79,10 +79,8 @@ class ProgressPoster:
 def report_refused_results() -> None:
     """Make the SDK tell the platform when a result cannot be delivered.
 
-    async def send_or_fail(
-        session: Any, job_data: Any, job: dict[str, Any], is_stream: bool = False
-    ) -> None:
-    or one that never ends. This stands in front of its sender and replaces such a body by a short error.
+    The SDK drops a result that gets a 4xx or is not JSON: the client then sees a completed job without
+    output, or one that never ends. This stands in front of its sender and replaces such a body by an error.
     """
     from runpod.serverless.modules import rp_job
 
