@@ -12,9 +12,8 @@ from urllib.parse import urlsplit
 
 from handler.media.fetch import FetchPolicy, download
 from schemas.catalogue import by_url
-from schemas.errors import ModelLoadError
+from schemas.errors import Location, ModelLoadError
 
-Location = tuple[str | int, ...]
 Verify = Callable[[Path, Location], None]
 """Raises InvalidInput when the file is no usable LoRA."""
 

@@ -15,14 +15,14 @@ from handler.plan.prompt.process import PromptSettings, PromptSources, process_p
 from handler.plan.sigmas import schedule, sigma_range
 from schemas.advanced import Advanced
 from schemas.enums import Performance
-from schemas.errors import ModelMissing
+from schemas.errors import Location, ModelMissing
 from schemas.fields import MAX_SEED, parse_size
 from schemas.request import GenerationRequest
 
 MAX_LORAS = 5
 """LoRAs of a request, inline tags included; the one a performance mode brings does not count."""
 
-Location = tuple[str | int, ...]
+
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,33 @@
+# `make run` renders test_input.json; `make test` runs every test. Both install what they need first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test lint install install-test
+
+run: $(VENV)/.installed
+	$(BIN)/python -u -m handler
+
+test: install-test
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest
+
+lint: install-test
+	$(BIN)/ruff check .
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+install-test: $(VENV)/.installed-test .venv-s3/.installed
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test]"
+	touch $@
+
+.venv-s3/.installed: tests/support/install_s3.sh tests/support/s3-requirements.txt
+	sh tests/support/install_s3.sh
+	touch $@
