@@ -7,7 +7,10 @@ import json
 import os
 import sys
 import types
+from collections.abc import Awaitable, Callable
 from typing import Any
+
+Handle = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 _REFUSED = (400, 413)
 _REFUSAL = "RESULT_REFUSED: The platform refused the result of this job"
@@ -18,9 +21,11 @@ def prepare_environment() -> None:
     """Set what must be set before `import runpod`.
 
     The SDK imports py-cpuinfo (over a second of start-up) for a debugger this worker does not offer, and logs
-    at DEBUG, handler output included, unless told otherwise.
+    at DEBUG, handler output included, unless told otherwise. Model files come from disk: the hub's client is off.
     """
     os.environ.setdefault("RUNPOD_LOG_LEVEL", "INFO")
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     sys.modules.setdefault("cpuinfo", types.ModuleType("cpuinfo"))
 
 
@@ -32,6 +37,17 @@ def on_platform() -> bool:
 def serves_api() -> bool:
     """Whether the SDK's local HTTP API was asked for."""
     return "--rp_serve_api" in sys.argv or bool(int(os.environ.get("RUNPOD_REALTIME_PORT", "0")))
+
+
+def printing(handle: Handle) -> Handle:
+    """A handler that also prints its answer as JSON on standard output, for a job run by hand."""
+
+    async def handle_and_print(job: dict[str, Any]) -> dict[str, Any]:
+        answer = await handle(job)
+        print(json.dumps(answer, indent=2, ensure_ascii=False), flush=True)
+        return answer
+
+    return handle_and_print
 
 
 def _job_done_url(job_id: str) -> str:

@@ -1,0 +1,40 @@
+"""`python -m handler`: load the model, warm up, then take jobs through the RunPod SDK.
+
+Without a queue in the environment the SDK runs `test_input.json` (or `--test_input JSON`) once; with
+`--rp_serve_api` it serves its local HTTP API.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from handler import sdk
+
+
+def main() -> None:
+    """Start the worker. Exits 1 with words when the model cannot be loaded.
+
+    Everything heavy happens in here and not at import: processes the SDK spawns import this module again.
+    """
+    sdk.prepare_environment()
+    from handler.settings import Settings
+    from handler.start import start_worker
+    from schemas.errors import FooocusError
+
+    settings = Settings()
+    try:
+        worker = start_worker(settings)
+    except FooocusError as error:
+        sys.exit(f"The worker cannot start. {error.line()}")
+
+    import runpod
+
+    sdk.report_refused_results()
+    handler = worker.handle if sdk.on_platform() or sdk.serves_api() else sdk.printing(worker.handle)
+    runpod.serverless.start(
+        {"handler": handler, "concurrency_modifier": lambda _current: settings.concurrency}
+    )
+
+
+if __name__ == "__main__":
+    main()
