@@ -1,0 +1,1 @@
+"""Pictures in and out: guarded fetch of user URLs, guarded decode of user files, encoding, metadata."""
