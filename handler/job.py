@@ -9,14 +9,16 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from handler import log
 from handler.deliver import Picture, deliver
 from handler.engine.step import Interrupted, OnStep, Step
 from handler.gpu import GpuThread
+from handler.media.metadata import Metadata
 from handler.plan.build import PlanSources, build_plan
-from handler.plan.entries import picture_metadata
+from handler.metadata import picture_metadata
 from handler.plan.plan import Plan
 from handler.plan.unsupported import refuse_unsupported
 from handler.progress import Progress
@@ -36,7 +38,7 @@ class Worker:
 
     render: the engine. sources: makes the sources of a plan. choose_store: (job, inline) -> where pictures
     go. progress: (job, preview) -> its progress reporter; `preview` says whether it may show pictures.
-    base_model: name of the loaded checkpoint.
+    checkpoint: the loaded file or folder.
     """
 
     settings: Settings
@@ -45,7 +47,7 @@ class Worker:
     sources: Callable[[], PlanSources]
     choose_store: Callable[[Mapping[str, Any], bool], Store]
     progress: Callable[[dict[str, Any], bool], contextlib.AbstractAsyncContextManager[Progress]]
-    base_model: str
+    checkpoint: Path
 
     async def handle(self, job: dict[str, Any]) -> dict[str, Any]:
         """The RunPod handler: the result as plain JSON types, or `{"error": "CODE: text", …}`. Never raises
@@ -67,7 +69,7 @@ class Worker:
         planned = time.perf_counter()
         pictures = await self._render(job, plan)
         rendered = time.perf_counter()
-        metadata = [picture_metadata(plan, image, self.base_model) for image in plan.images]
+        metadata = await asyncio.to_thread(self._metadata, plan)
         images = await deliver(pictures, metadata, plan, store)
         result = GenerationResult(
             images=images,
@@ -81,6 +83,9 @@ class Worker:
         ).model_dump(mode="json")
         _check_size(result, self.settings.max_result_bytes)
         return result
+
+    def _metadata(self, plan: Plan) -> list[Metadata | None]:
+        return [picture_metadata(plan, image, self.checkpoint) for image in plan.images]
 
     async def _render(self, job: dict[str, Any], plan: Plan) -> list[Picture]:
         async with self.progress(job, plan.output.preview) as progress:

@@ -70,6 +70,7 @@ def build_plan(request: GenerationRequest, job_id: str, sources: PlanSources) ->
         width=width,
         height=height,
         clip_skip=advanced.clip_skip,
+        refiner_switch=1.0 if mode.sampler else request.refiner_switch,
         guidance=_guidance(request, mode),
         sampling=_sampling(advanced, mode),
         loras=loras,
@@ -82,9 +83,6 @@ def build_plan(request: GenerationRequest, job_id: str, sources: PlanSources) ->
             preview=not advanced.disable_preview,
         ),
         check_safety=request.enable_safety_checker or not sources.allow_unchecked,
-        raw_prompt=request.prompt,
-        raw_negative_prompt=request.negative_prompt,
-        raw_styles=request.styles,
     )
 
 

@@ -84,18 +84,16 @@ class OutputPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """One job, resolved. Width and height are in pixels and multiples of 8."""
+    """One job, resolved. Width and height are in pixels and multiples of 8; refiner_switch is a share of the steps."""
 
     performance: Performance
     width: int
     height: int
     clip_skip: int
+    refiner_switch: float
     guidance: GuidancePlan
     sampling: SamplingPlan
     loras: tuple[LoraPlan, ...]
     images: tuple[ImagePlan, ...]
     output: OutputPlan
     check_safety: bool
-    raw_prompt: str
-    raw_negative_prompt: str
-    raw_styles: tuple[str, ...]
