@@ -4,25 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import numpy as np
-
+from handler.engine.picture import Picture
 from handler.media.encode import content_type, encode
 from handler.media.metadata import Metadata
 from handler.plan.plan import Plan
 from handler.storage.base import Store
 from schemas.enums import OutputFormat
 from schemas.parts import Image
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One rendered picture. pixels: uint8 [height, width, 3]; nsfw: what the safety checker says."""
-
-    pixels: np.ndarray
-    seed: int
-    nsfw: bool
 
 
 def file_name(plan: Plan, index: int) -> str:

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from handler import log
-from handler.deliver import Picture, deliver
+from handler.deliver import deliver
+from handler.engine.picture import Picture
 from handler.engine.step import Interrupted, OnStep, Step
 from handler.gpu import GpuThread
 from handler.media.metadata import Metadata
-from handler.plan.build import PlanSources, build_plan
 from handler.metadata import picture_metadata
+from handler.plan.build import PlanSources, build_plan
 from handler.plan.plan import Plan
 from handler.plan.unsupported import refuse_unsupported
 from handler.progress import Progress
-from handler.settings import Settings
+from handler.settings import SafetyPolicy, Settings
 from handler.storage.base import Store
 from schemas.errors import DeviceLost, FieldError, FooocusError, InternalError, ResultTooLarge
 from schemas.request import GenerationRequest, parse_request
@@ -46,7 +49,7 @@ class Worker:
     render: Render
     sources: Callable[[], PlanSources]
     choose_store: Callable[[Mapping[str, Any], bool], Store]
-    progress: Callable[[dict[str, Any], bool], contextlib.AbstractAsyncContextManager[Progress]]
+    progress: Callable[[dict[str, Any], bool], AbstractAsyncContextManager[Progress]]
     checkpoint: Path
 
     async def handle(self, job: dict[str, Any]) -> dict[str, Any]:
@@ -97,7 +100,13 @@ class Worker:
                 raise Interrupted
             progress.report(step)
 
-        return list(self.render(plan, on_step))
+        return [self._released(picture) for picture in self.render(plan, on_step)]
+
+    def _released(self, picture: Picture) -> Picture:
+        """The picture as it may leave the worker."""
+        if picture.nsfw and self.settings.safety_policy is SafetyPolicy.BLACKOUT:
+            return replace(picture, pixels=np.zeros_like(picture.pixels))
+        return picture
 
 
 def failure(error: FooocusError) -> dict[str, Any]:
@@ -127,14 +136,3 @@ def _check_size(result: dict[str, Any], limit: int) -> None:
     """Refuse a result the platform would refuse, before it is posted. Raises ResultTooLarge."""
     if len(json.dumps({"output": result}, ensure_ascii=False).encode()) > limit:
         raise ResultTooLarge
-
-
-@contextlib.asynccontextmanager
-async def draining(progress: Progress) -> AsyncIterator[Progress]:
-    """Ends the progress of a job: what is waiting is sent after success and dropped otherwise."""
-    try:
-        yield progress
-    except BaseException:
-        await progress.drain(flush=False)
-        raise
-    await progress.drain(flush=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 from handler.engine.step import Step
@@ -101,3 +102,24 @@ class ConsoleProgress:
 
     async def drain(self, flush: bool) -> None:
         self._bar.close()
+
+
+class SilentProgress:
+    """For jobs nobody watches."""
+
+    def report(self, step: Step) -> None:
+        """Take no note."""
+
+    async def drain(self, flush: bool) -> None:
+        """Nothing waits."""
+
+
+@asynccontextmanager
+async def draining(progress: Progress) -> AsyncIterator[Progress]:
+    """Ends the progress of a job: what is waiting is sent after success and dropped otherwise."""
+    try:
+        yield progress
+    except BaseException:
+        await progress.drain(flush=False)
+        raise
+    await progress.drain(flush=True)

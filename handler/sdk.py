@@ -26,7 +26,9 @@ def prepare_environment() -> None:
     os.environ.setdefault("RUNPOD_LOG_LEVEL", "INFO")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    sys.modules.setdefault("cpuinfo", types.ModuleType("cpuinfo"))
+    cpuinfo = types.ModuleType("cpuinfo")
+    cpuinfo.get_cpu_info = dict  # type: ignore[attr-defined]
+    sys.modules.setdefault("cpuinfo", cpuinfo)
 
 
 def on_platform() -> bool:

@@ -11,10 +11,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class SafetyPolicy(StrEnum):
-    """What happens to a picture the safety checker flags; it is flagged in the result either way."""
+    """What happens to a picture the safety checker flags; `blackout` and `flag` also flag it in the result."""
 
     BLACKOUT = "blackout"
     FLAG = "flag"
+    OFF = "off"
 
 
 class Settings(BaseSettings):
@@ -38,6 +39,10 @@ class Settings(BaseSettings):
         "wildcards"
     )
 
+    previews: Annotated[
+        bool, Field(description="Send step previews. They are small, and not seen by the safety checker")
+    ] = True
+
     device: Annotated[str, Field(description="`auto`, `cpu`, `cuda` or `cuda:N`")] = "auto"
     warm_up: Annotated[bool, Field(description="Render a tiny picture before taking jobs")] = True
     concurrency: Annotated[
@@ -45,7 +50,7 @@ class Settings(BaseSettings):
     ] = 1
 
     safety_policy: Annotated[
-        SafetyPolicy, Field(description="`blackout` releases a flagged picture as black, `flag` as it is")
+        SafetyPolicy, Field(description="Flagged pictures: `blackout` makes them black, `flag` only flags, `off` checks none")
     ] = SafetyPolicy.BLACKOUT
     allow_safety_off: Annotated[
         bool, Field(description="Whether a request's `enable_safety_checker: false` is honoured")

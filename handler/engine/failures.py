@@ -1,0 +1,53 @@
+"""Torch's failures in our words: out of memory frees and goes on, a broken device asks for a new worker."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+
+from schemas.errors import DeviceLost, FooocusError, OutOfMemory
+
+_CPU_ALLOCATION = "not enough memory", "can't allocate memory", "Cannot allocate memory"
+_BROKEN_CONTEXT = (
+    "CUDA error", "device-side assert", "illegal memory access", "CUBLAS_STATUS", "CUDNN_STATUS", "device lost",
+)  # fmt: skip
+
+
+@contextmanager
+def translated(release: Callable[[], None]) -> Iterator[None]:
+    """Turn torch's exceptions into OutOfMemory (after `release()` dropped what can be made again) or DeviceLost."""
+    try:
+        yield
+    except Exception as error:
+        failure = classify(error)
+        if failure is None:
+            raise
+        if isinstance(failure, OutOfMemory):
+            error.__traceback__ = None
+            release()
+            free()
+        raise failure from None
+
+
+def classify(error: BaseException) -> FooocusError | None:
+    """The failure `error` stands for, None when it is not the device's."""
+    text = str(error)
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return OutOfMemory()
+    if isinstance(error, RuntimeError) and any(mark in text for mark in _CPU_ALLOCATION):
+        return OutOfMemory()
+    if isinstance(error, torch.AcceleratorError):
+        return DeviceLost()
+    if isinstance(error, RuntimeError) and any(mark in text for mark in _BROKEN_CONTEXT):
+        return DeviceLost()
+    return None
+
+
+def free() -> None:
+    """Give unused device memory back."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
