@@ -1,0 +1,128 @@
+"""Puts a worker together: model, sources of plans, storage, progress."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from handler import log, sdk
+from handler.engine.engine import Engine
+from handler.engine.expansion import find_expander
+from handler.gpu import GpuThread
+from handler.job import Worker
+from handler.library import CACHE, LoraLibrary
+from handler.media.fetch import FetchPolicy
+from handler.plan.build import PlanSources
+from handler.plan.prompt.expansion import pick_words
+from handler.plan.prompt.process import PromptSources
+from handler.plan.prompt.styles import BUNDLED, load_styles
+from handler.plan.prompt.wildcards import Wildcards
+from handler.progress import ConsoleProgress, PostedProgress, Progress, SilentProgress, draining
+from handler.settings import SafetyPolicy, Settings
+from handler.storage.base import Store
+from handler.storage.choose import choose_store
+from handler.storage.settings import StorageSettings
+from schemas.errors import ModelMissing
+
+DEMO_BUNDLE = Path(__file__).parents[1] / "builder" / "demo" / "bundle"
+DEMO_CHECKPOINT = DEMO_BUNDLE / "checkpoints" / "fooocus_worker_demo"
+
+
+def start_worker(settings: Settings) -> Worker:
+    """Load the model, warm it up and return a worker ready for jobs. Raises FooocusError with words for an operator."""
+    checkpoint, roots = model_folders(settings)
+    gpu = GpuThread()
+    engine = gpu.run_now(lambda: Engine.load(checkpoint, roots, settings.device, _check_safety(settings)))
+    if settings.warm_up:
+        gpu.run_now(engine.warm_up)
+    return Worker(
+        settings=settings,
+        gpu=gpu,
+        render=engine.render,
+        sources=_plan_sources(settings, roots, engine),
+        choose_store=_storage(settings),
+        progress=_progress(settings),
+        checkpoint=checkpoint,
+    )
+
+
+def model_folders(settings: Settings) -> tuple[Path, tuple[Path, ...]]:
+    """(the checkpoint, the models folders in order of precedence). Raises ModelMissing."""
+    if settings.checkpoint is None:
+        log.warn(
+            "No checkpoint is configured (FOOOCUS_CHECKPOINT): rendering with the built-in demo model, "
+            "which knows only drawn shapes"
+        )
+        return DEMO_CHECKPOINT, (DEMO_BUNDLE, settings.models_dir)
+    checkpoint = settings.models_dir / "checkpoints" / settings.checkpoint
+    if not checkpoint.exists():
+        raise ModelMissing(
+            f"The checkpoint {settings.checkpoint} is not in {settings.models_dir / 'checkpoints'}. "
+            "`python -m builder list` shows what can be fetched"
+        )
+    return checkpoint, (settings.models_dir,)
+
+
+def _check_safety(settings: Settings) -> bool:
+    return settings.safety_policy is not SafetyPolicy.OFF
+
+
+def _plan_sources(settings: Settings, roots: tuple[Path, ...], engine: Engine) -> Any:
+    prompts = PromptSources(
+        styles=load_styles(BUNDLED, settings.styles_dir),
+        expand=find_expander(roots) or pick_words,
+        wildcards=Wildcards.load(settings.wildcards_dir),
+    )
+    library = LoraLibrary(
+        roots=roots,
+        cache_dir=settings.models_dir / CACHE,
+        cache_bytes=settings.lora_cache_bytes,
+        policy=FetchPolicy(
+            allow_private=settings.allow_private_urls,
+            max_bytes=settings.max_lora_bytes,
+            total_s=settings.lora_timeout_s,
+        ),
+        verify=engine.check_lora,
+    )
+    return lambda: PlanSources(
+        prompts=prompts,
+        lora_files=tuple(library.files()),
+        find_lora=library.find,
+        allow_unchecked=settings.allow_safety_off,
+    )
+
+
+def _storage(settings: Settings) -> Any:
+    storage = StorageSettings()
+
+    def choose(job: Mapping[str, Any], inline: bool) -> Store:
+        return choose_store(
+            job,
+            storage,
+            inline=inline,
+            allow_job_storage=settings.allow_job_storage,
+            allow_private=settings.allow_private_urls,
+        )
+
+    return choose
+
+
+def _progress(settings: Settings) -> Any:
+    if sdk.serves_api():
+        return lambda _job, _preview: draining(SilentProgress())
+    if not sdk.on_platform():
+        return lambda _job, _preview: draining(ConsoleProgress())
+
+    @asynccontextmanager
+    async def posted(job: dict[str, Any], preview: bool) -> AsyncIterator[Progress]:
+        poster = sdk.ProgressPoster(job)
+        try:
+            show = preview and settings.previews
+            async with draining(PostedProgress(poster, settings.progress_interval_s, show)) as progress:
+                yield progress
+        finally:
+            await poster.close()
+
+    return posted
