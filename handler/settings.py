@@ -50,7 +50,8 @@ class Settings(BaseSettings):
     ] = 1
 
     safety_policy: Annotated[
-        SafetyPolicy, Field(description="Flagged pictures: `blackout` makes them black, `flag` only flags, `off` checks none")
+        SafetyPolicy,
+        Field(description="Flagged pictures: `blackout` makes them black, `flag` only flags, `off` checks none"),
     ] = SafetyPolicy.BLACKOUT
     allow_safety_off: Annotated[
         bool, Field(description="Whether a request's `enable_safety_checker: false` is honoured")
