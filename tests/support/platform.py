@@ -59,7 +59,10 @@ Answer = Callable[["Platform", Call], Awaitable[web.Response]]
 
 
 class Platform:
-    """The server. `calls` is every request in order of arrival; `force` makes coming ones fail."""
+    """The server. `calls` is every request in order of arrival; `force` makes coming ones fail.
+
+    `delays` is by operation how many seconds every answer takes longer.
+    """
 
     def __init__(self, *, api_key: str = "test", hold_s: float = 20.0, max_body: int = 10_000_000) -> None:
         self.api_key = api_key
@@ -68,6 +71,7 @@ class Platform:
         self.url = ""
         self.jobs = Jobs()
         self.calls: list[Call] = []
+        self.delays: defaultdict[str, float] = defaultdict(float)
         self._forced: defaultdict[str, deque[int]] = defaultdict(deque)
 
     def force(self, operation: str, *statuses: int) -> None:
@@ -101,6 +105,7 @@ class Platform:
         return response
 
     async def _respond(self, call: Call) -> web.Response:
+        await asyncio.sleep(self.delays[call.operation])
         if self._forced[call.operation]:
             return web.Response(status=self._forced[call.operation].popleft())
         if call.headers.get("Authorization", "").removeprefix("Bearer ") != self.api_key:

@@ -1,0 +1,96 @@
+"""One platform and one worker for all cases that do not need a worker of their own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.jobs import pixels, small, without_pictures
+from tests.support.client import Client
+from tests.support.platform import Platform, serving
+from tests.support.worker import ROOT, WorkerProcess, running
+
+LEAKS = ("Traceback", 'File "', "site-packages", sys.prefix, str(ROOT))
+"""What no posted body may hold."""
+
+Start = Callable[..., WorkerProcess]
+
+
+@pytest.fixture(scope="session")
+def platform() -> Iterator[Platform]:
+    with serving(Platform()) as platform:
+        yield platform
+
+
+@pytest.fixture(scope="session")
+def shared_worker(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
+    """The demo model, every step reported; its models folder holds broken files for the failure cases."""
+    home = tmp_path_factory.mktemp("worker")
+    loras = home / "models" / "loras"
+    loras.mkdir(parents=True)
+    (loras / "damaged.safetensors").write_bytes(b"\xff" * 4096)
+    (loras / "empty.safetensors").touch()
+    (loras / "folder.safetensors").mkdir()
+    environment = {"FOOOCUS_PROGRESS_INTERVAL_S": "0"}
+    with running(WorkerProcess(platform, home, "shared", environment=environment)) as worker:
+        yield worker
+
+
+@pytest.fixture(scope="session")
+def reference(platform: Platform, shared_worker: WorkerProcess) -> bytes:
+    """The pixels of `small()` on the fresh worker."""
+    return pixels(Client(platform).done(small()))[0]
+
+
+@pytest.fixture
+def worker(platform: Platform, shared_worker: WorkerProcess, reference: bytes) -> Iterator[WorkerProcess]:
+    """The shared worker; afterwards it is alive, renders as on its first day, and has left and leaked nothing."""
+    first = len(platform.calls)
+    logged = len(shared_worker.log())
+    yield shared_worker
+    assert pixels(Client(platform).done(small())) == [reference]
+    check_no_leaks(platform, shared_worker, first)
+    assert shared_worker.alive()
+    assert list(shared_worker.temp.rglob("*")) == []
+    assert "never retrieved" not in shared_worker.log()[logged:]
+
+
+def check_no_leaks(platform: Platform, worker: WorkerProcess, first: int = 0) -> None:
+    """Nothing posted since call `first` tells of paths or tracebacks."""
+    for call in platform.calls[first:]:
+        if call.method == "POST" and call.operation in ("job-done", "progress"):
+            text = without_pictures(call.body)
+            assert not [leak for leak in (*LEAKS, str(worker.home)) if leak in text], text
+
+
+@pytest.fixture
+def client(platform: Platform, worker: WorkerProcess) -> Client:
+    return Client(platform)
+
+
+@pytest.fixture
+def own_platform() -> Iterator[Platform]:
+    """A platform for one test, whose polls are short so that a worker that is told to end can do so."""
+    with serving(Platform(hold_s=2)) as platform:
+        yield platform
+
+
+@pytest.fixture
+def start(own_platform: Platform, tmp_path: Path) -> Iterator[Start]:
+    """Starts a worker of the test's own on `own_platform`, with `arguments`, `environment`, `hide`."""
+    started: list[WorkerProcess] = []
+
+    def start(**options: object) -> WorkerProcess:
+        home = tmp_path / f"worker-{len(started)}"
+        worker = WorkerProcess(own_platform, home, home.name, **options)  # type: ignore[arg-type]
+        worker.start()
+        started.append(worker)
+        worker.wait_ready()
+        return worker
+
+    yield start
+    for worker in started:
+        worker.end()

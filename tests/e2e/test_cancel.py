@@ -1,0 +1,61 @@
+"""A cancelled job posts nothing, frees the GPU within a step, and leaves the next job's picture as it should be."""
+
+from __future__ import annotations
+
+import time
+
+from tests.e2e.jobs import endless, pixels, small
+from tests.support.client import Client
+from tests.support.platform import Platform
+from tests.support.worker import WorkerProcess, wait_for
+
+LORAS = [{"path": "sd_xl_offset_example-lora_1.0.safetensors", "scale": 1}]
+
+
+def test_a_queued_job_never_reaches_the_worker(client: Client, worker: WorkerProcess, platform: Platform) -> None:
+    first = client.run(small(8))
+    queued = client.run(endless())
+    assert client.cancel(queued)["status"] == "CANCELLED"
+    assert client.result(first)["status"] == "COMPLETED"
+    assert client.done(small(1))["status"] == "COMPLETED"
+    assert queued not in worker.log()
+    assert not platform.seen("job-done", worker.worker_id, queued)
+
+
+def test_cancelling_in_mid_denoise_stops_within_a_step(
+    client: Client, worker: WorkerProcess, platform: Platform, reference: bytes
+) -> None:
+    job_id = client.run(endless(loras=LORAS))
+    job = platform.jobs.by_id[job_id]
+    wait_for(lambda: len(job.progress) >= 5, 30, "the job to be well under way")
+    assert client.cancel(job_id)["status"] == "CANCELLED"
+    cancelled = time.monotonic()
+    wait_for(lambda: "Job stopped." in _lines_of(worker, job_id), 10, "the worker to stop the job")
+    stopped = time.monotonic()
+
+    assert pixels(client.done(small())) == [reference], "The cancelled job's LoRA is still in the model."
+    assert not platform.seen("job-done", worker.worker_id, job_id)
+    assert len(job.late) <= 2, "Steps went on after the cancel."
+    step_s = (job.progress[-1]["step"] and _seconds(platform, worker, job_id)) / len(job.progress)
+    assert stopped - cancelled < 0.5 + 3 * step_s
+
+
+def test_a_job_can_be_cancelled_again_and_again(
+    client: Client, worker: WorkerProcess, platform: Platform, reference: bytes
+) -> None:
+    for _ in range(3):
+        job_id = client.run(endless())
+        job = platform.jobs.by_id[job_id]
+        wait_for(lambda job=job: job.status == "IN_PROGRESS", 10, "the job to start")
+        client.cancel(job_id)
+        client.cancel(job_id)
+    assert pixels(client.done(small())) == [reference]
+
+
+def _lines_of(worker: WorkerProcess, job_id: str) -> str:
+    return "\n".join(line for line in worker.log().splitlines() if job_id in line)
+
+
+def _seconds(platform: Platform, worker: WorkerProcess, job_id: str) -> float:
+    posts = platform.seen("progress", worker.worker_id, job_id)
+    return posts[-1].at - posts[0].at

@@ -1,0 +1,33 @@
+"""The URL shapes of RunPod's Hub tests: templates without `?`, no ping and no stream URL."""
+
+from __future__ import annotations
+
+from tests.e2e.conftest import Start
+from tests.e2e.jobs import endless, pixels, small
+from tests.support.client import Client
+from tests.support.platform import Platform
+from tests.support.worker import wait_for
+
+
+def test_a_worker_runs_with_hub_style_urls(start: Start, own_platform: Platform, reference: bytes) -> None:
+    url = own_platform.url
+    worker = start(
+        environment={
+            "RUNPOD_WEBHOOK_GET_JOB": f"{url}/job-take/$ID",
+            "RUNPOD_WEBHOOK_POST_OUTPUT": f"{url}/job-done/$RUNPOD_POD_ID/$ID",
+            "FOOOCUS_PROGRESS_INTERVAL_S": "0",
+        },
+        hide=["RUNPOD_WEBHOOK_PING", "RUNPOD_WEBHOOK_POST_STREAM"],
+    )
+    client = Client(own_platform)
+    record = client.done(small())
+    assert pixels(record) == [reference]
+    assert own_platform.seen("progress", worker.worker_id, record["id"])
+
+    job_id = client.run(endless())
+    wait_for(lambda: own_platform.jobs.by_id[job_id].progress, 10, "the job to run")
+    client.cancel(job_id)
+    assert pixels(client.done(small())) == [reference]
+    assert client.done({"num_images": 0})["status"] == "FAILED"
+    assert worker.alive(), "A worker that ends fails the Hub's tests."
+    assert not own_platform.seen("ping")

@@ -1,0 +1,38 @@
+"""SIGTERM ends an idle worker with code 0; a busy one finishes and delivers its job first. No process stays."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from tests.e2e.conftest import Start
+from tests.e2e.jobs import pixels, small
+from tests.support.client import Client
+from tests.support.platform import Platform
+from tests.support.worker import wait_for
+
+EXIT_S = 15.0
+
+
+def test_an_idle_worker_ends(start: Start, own_platform: Platform) -> None:
+    worker = start(environment={"FOOOCUS_WARM_UP": "false"})
+    os.kill(worker.pid, signal.SIGTERM)
+    assert worker.exit_code(EXIT_S) == 0
+    wait_for(lambda: not worker.children(), 5, "the heartbeat to end")
+    assert list(worker.temp.rglob("*")) == []
+
+
+def test_a_busy_worker_delivers_first(start: Start, own_platform: Platform, reference: bytes) -> None:
+    worker = start()
+    client = Client(own_platform)
+    job_id = client.run(small(advanced={"num_images": 4}))
+    wait_for(lambda: own_platform.jobs.by_id[job_id].progress, 30, "the job to run")
+    os.kill(worker.pid, signal.SIGTERM)
+    signalled = time.monotonic()
+    assert worker.exit_code(EXIT_S + own_platform.hold_s) == 0
+    assert own_platform.jobs.by_id[job_id].ended is not None
+    assert own_platform.jobs.by_id[job_id].ended > signalled, "The job had ended before the signal."
+    assert pixels(client.status(job_id))[0] == reference
+    wait_for(lambda: not worker.children(), 5, "the heartbeat to end")
+    assert list(worker.temp.rglob("*")) == []

@@ -1,0 +1,37 @@
+"""Text beyond ASCII travels unharmed from the request to the picture's metadata and back in error bodies."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.jobs import picture, small
+from tests.support.client import Client
+
+TEXTS = [
+    "Grüße aus Zürich",
+    "赛博朋克 城市 夜景",
+    "قطة تحت المطر",
+    "a fox 🦊👩‍🚀 \u202eabc",
+    "e\u0301\u200b \u2028 line",
+]
+
+
+@pytest.mark.parametrize("scheme", ["fooocus", "a1111"])
+def test_the_prompt_is_in_the_metadata_as_it_was_sent(client: Client, scheme: str) -> None:
+    text = "; ".join(TEXTS[:4])
+    advanced = {"save_metadata": True, "metadata_scheme": scheme}
+    record = client.done(small(1, prompt=text, advanced=advanced))
+    assert record["status"] == "COMPLETED", record.get("error")
+    decoded = picture(record["output"]["images"][0]["url"])
+    assert text in str(decoded.info)
+
+
+def test_any_text_renders(client: Client) -> None:
+    records = [client.done(small(1, prompt=text, negative_prompt=text)) for text in TEXTS]
+    assert [record["status"] for record in records] == ["COMPLETED"] * len(TEXTS)
+
+
+def test_an_error_repeats_what_was_wrong(client: Client) -> None:
+    record = client.done(small(styles=["スタイル 🎨"]))
+    assert record["status"] == "FAILED"
+    assert record["output"]["detail"][0]["input"] == "スタイル 🎨"
