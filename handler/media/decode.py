@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import astuple
 from pathlib import Path
 
 from PIL import Image
@@ -25,12 +26,13 @@ from handler.media.decode_protocol import (
     REQUEST,
     RESPONSE,
     SUPPORTED_FORMATS,
-    WALL_SECONDS,
+    Limits,
     Verdict,
     is_acceptable,
 )
 from schemas.errors import ImageLoadError, ImageTooLarge, InternalError, UnsupportedImageFormat
 
+_LIMITS = Limits()
 _START_SECONDS = 60
 _GRACE_SECONDS = 3
 _PROJECT = Path(__file__).resolve().parents[2]
@@ -41,7 +43,8 @@ _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH", "SYSTEMRO
 class Decoder:
     """Owns the decoding process. Safe to use from several threads; `slots` images are decoded at once."""
 
-    def __init__(self, slots: int = 2) -> None:
+    def __init__(self, slots: int = 2, limits: Limits = _LIMITS) -> None:
+        self._limits = limits
         self._slots = threading.BoundedSemaphore(slots)
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -61,7 +64,7 @@ class Decoder:
         """Decode one file. The image comes with Verdict.OK only."""
         with self._slots, self._connect() as connection:
             try:
-                return _exchange(connection, data)
+                return _exchange(connection, data, self._limits.wall_s)
             except (OSError, EOFError):
                 return Verdict.DAMAGED, None
 
@@ -85,7 +88,7 @@ class Decoder:
         self._control, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "handler.media.decode_child"],
+                [sys.executable, "-m", "handler.media.decode_child", *map(str, astuple(self._limits))],
                 stdin=theirs,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -117,10 +120,10 @@ def _environment() -> dict[str, str]:
     return kept
 
 
-def _exchange(connection: socket.socket, data: bytes) -> tuple[Verdict, Image.Image | None]:
+def _exchange(connection: socket.socket, data: bytes, wall_s: float) -> tuple[Verdict, Image.Image | None]:
     """Send the file, receive the answer. OSError or EOFError when the other side breaks off or is late."""
-    deadline = time.monotonic() + WALL_SECONDS + _GRACE_SECONDS
-    connection.settimeout(WALL_SECONDS)
+    deadline = time.monotonic() + wall_s + _GRACE_SECONDS
+    connection.settimeout(wall_s)
     connection.sendall(REQUEST.pack(len(data)))
     connection.sendall(data)
     code, bands, width, height = RESPONSE.unpack(_receive(connection, RESPONSE.size, deadline))
@@ -162,7 +165,8 @@ def decode(data: bytes, loc: Sequence[str | int]) -> Image.Image:
     """
     verdict, image = _decoder.decode(data)
     if verdict is Verdict.UNSUPPORTED:
-        raise UnsupportedImageFormat(loc, supported_formats=list(SUPPORTED_FORMATS))
+        message = f"The image format is not supported. Supported formats: {', '.join(SUPPORTED_FORMATS)}"
+        raise UnsupportedImageFormat(loc, message=message, supported_formats=list(SUPPORTED_FORMATS))
     if verdict is Verdict.TOO_LARGE:
         raise ImageTooLarge(loc, max_width=MAX_SIDE, max_height=MAX_SIDE, max_pixels=MAX_PIXELS)
     if image is None:

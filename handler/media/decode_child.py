@@ -1,4 +1,6 @@
-"""The process in which users' files are decoded: `python -m handler.media.decode_child`, started by `decode`.
+"""The process in which users' files are decoded, started by `decode`.
+
+    python -m handler.media.decode_child MEMORY_BYTES CPU_SECONDS WALL_SECONDS
 
 It is small (Pillow and nothing of the worker's), has one thread, and forks once per image. The fork gets the
 kernel's limits on memory, time and files, decodes one image and is gone, whatever the file did to it; this
@@ -16,7 +18,7 @@ import signal
 import socket
 import sys
 
-from handler.media.decode_protocol import CPU_SECONDS, MEMORY_BYTES, REQUEST, RESPONSE, WALL_SECONDS, Verdict
+from handler.media.decode_protocol import REQUEST, RESPONSE, Limits, Verdict
 from handler.media.pixels import TooLarge, Unsupported, decode
 
 _PR_SET_PDEATHSIG = 1
@@ -25,6 +27,7 @@ _PR_SET_PDEATHSIG = 1
 def main() -> None:
     """Say ready, then fork for every connection the worker hands over."""
     worker = os.getppid()
+    limits = Limits(*map(int, sys.argv[1:4]))
     control = socket.socket(fileno=sys.stdin.fileno())
     control.sendall(b"+")
     while os.getppid() == worker:
@@ -35,7 +38,7 @@ def main() -> None:
         if not message:
             return
         for handle in handles:
-            _fork_for(handle, control)
+            _fork_for(handle, control, limits)
 
 
 def _reap() -> None:
@@ -44,7 +47,7 @@ def _reap() -> None:
             pass
 
 
-def _fork_for(handle: int, control: socket.socket) -> None:
+def _fork_for(handle: int, control: socket.socket, limits: Limits) -> None:
     with socket.socket(fileno=handle) as connection:
         try:
             child = os.fork()
@@ -53,24 +56,24 @@ def _fork_for(handle: int, control: socket.socket) -> None:
         if child == 0:
             try:
                 control.close()
-                _confine()
+                _confine(limits)
                 _serve(connection)
             finally:
                 os._exit(0)
 
 
-def _confine() -> None:
+def _confine(limits: Limits) -> None:
     """Limits for the rest of this process's life. Those a platform does not know are skipped."""
-    signal.alarm(WALL_SECONDS)
-    limits = {
-        "RLIMIT_AS": MEMORY_BYTES,
-        "RLIMIT_CPU": CPU_SECONDS,
+    signal.alarm(limits.wall_s)
+    values = {
+        "RLIMIT_AS": limits.memory_bytes,
+        "RLIMIT_CPU": limits.cpu_s,
         "RLIMIT_CORE": 0,
         "RLIMIT_FSIZE": 0,
         "RLIMIT_NPROC": 0,
         "RLIMIT_NOFILE": 16,
     }
-    for name, value in limits.items():
+    for name, value in values.items():
         with contextlib.suppress(AttributeError, OSError, ValueError):
             resource.setrlimit(getattr(resource, name), (value, value))
     if sys.platform == "linux":

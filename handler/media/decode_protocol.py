@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from enum import IntEnum
 
 MAX_SIDE = 8192
@@ -11,11 +12,6 @@ MAX_SIDE = 8192
 MAX_PIXELS = 16_800_000
 """Most pixels of a user's image (4096 x 4096 fits)."""
 
-MEMORY_BYTES = 2**30
-CPU_SECONDS = 10
-WALL_SECONDS = 15
-"""What decoding one image may use; the kernel ends the process that asks for more."""
-
 SUPPORTED_FORMATS = ("png", "jpeg", "webp")
 
 REQUEST = struct.Struct(">Q")
@@ -23,6 +19,18 @@ REQUEST = struct.Struct(">Q")
 
 RESPONSE = struct.Struct(">BBII")
 """Verdict, bands (3 RGB, 4 RGBA), width, height; for Verdict.OK the 8-bit pixels follow, row by row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What decoding one image may use: address space in bytes, processor and wall clock in whole seconds.
+
+    The kernel refuses the memory and ends the process that takes longer.
+    """
+
+    memory_bytes: int = 2**30
+    cpu_s: int = 10
+    wall_s: int = 15
 
 
 class Verdict(IntEnum):
