@@ -17,18 +17,21 @@ def main() -> None:
     Everything heavy happens in here and not at import: processes the SDK spawns import this module again.
     """
     sdk.prepare_environment()
-    from handler.settings import Settings
-    from handler.start import start_worker
-    from schemas.errors import FooocusError
-
-    settings = Settings()
-    try:
-        worker = start_worker(settings)
-    except FooocusError as error:
-        sys.exit(f"The worker cannot start. {error.line()}")
-
     import runpod
 
+    from handler.settings import Settings
+    from handler.start import start_worker
+    from handler.storage.choose import check_storage
+    from handler.storage.settings import StorageSettings
+    from schemas.errors import FooocusError
+
+    try:
+        settings, storage = Settings(), StorageSettings()
+        worker = start_worker(settings, storage)
+    except (FooocusError, ValueError) as error:
+        sys.exit(f"The worker cannot start. {error}")
+
+    runpod.serverless.register_fitness_check(lambda: check_storage(storage))
     sdk.report_refused_results()
     handler = worker.handle if sdk.on_platform() or sdk.serves_api() else sdk.printing(worker.handle)
     runpod.serverless.start(

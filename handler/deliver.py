@@ -10,13 +10,14 @@ from handler.media.encode import content_type, encode
 from handler.media.metadata import Metadata
 from handler.plan.plan import Plan
 from handler.storage.base import Store
+from handler.storage.names import safe_name
 from schemas.enums import OutputFormat
 from schemas.parts import Image
 
 
 def file_name(plan: Plan, index: int) -> str:
     """`<stem>-<index>.<format>`, index from 0."""
-    return f"{plan.output.stem}-{index}.{plan.output.format}"
+    return safe_name(f"{plan.output.stem}-{index}.{plan.output.format}")
 
 
 async def deliver(

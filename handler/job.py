@@ -67,7 +67,7 @@ class Worker:
     async def _run(self, job: dict[str, Any]) -> dict[str, Any]:
         started = time.perf_counter()
         request = _request(job)
-        store = self.choose_store(job, request.sync_mode)
+        store = await asyncio.to_thread(self.choose_store, job, request.sync_mode)
         plan = await asyncio.to_thread(build_plan, request, str(job["id"]), self.sources())
         planned = time.perf_counter()
         pictures = await self._render(job, plan)

@@ -30,8 +30,11 @@ DEMO_BUNDLE = Path(__file__).parents[1] / "builder" / "demo" / "bundle"
 DEMO_CHECKPOINT = DEMO_BUNDLE / "checkpoints" / "fooocus_worker_demo"
 
 
-def start_worker(settings: Settings) -> Worker:
-    """Load the model, warm it up and return a worker ready for jobs. Raises FooocusError with words for an operator."""
+def start_worker(settings: Settings, storage: StorageSettings) -> Worker:
+    """Load the model, warm it up and return a worker ready for jobs.
+
+    Raises FooocusError with words for an operator.
+    """
     checkpoint, roots = model_folders(settings)
     gpu = GpuThread()
     engine = gpu.run_now(lambda: Engine.load(checkpoint, roots, settings.device, _check_safety(settings)))
@@ -42,7 +45,7 @@ def start_worker(settings: Settings) -> Worker:
         gpu=gpu,
         render=engine.render,
         sources=_plan_sources(settings, roots, engine),
-        choose_store=_storage(settings),
+        choose_store=_storage(settings, storage),
         progress=_progress(settings),
         checkpoint=checkpoint,
     )
@@ -94,14 +97,13 @@ def _plan_sources(settings: Settings, roots: tuple[Path, ...], engine: Engine) -
     )
 
 
-def _storage(settings: Settings) -> Any:
-    storage = StorageSettings()
-
+def _storage(settings: Settings, storage: StorageSettings) -> Any:
     def choose(job: Mapping[str, Any], inline: bool) -> Store:
         return choose_store(
             job,
             storage,
             inline=inline,
+            on_platform=sdk.on_platform() or sdk.serves_api(),
             allow_job_storage=settings.allow_job_storage,
             allow_private=settings.allow_private_urls,
         )

@@ -1,0 +1,119 @@
+"""The engine: a loaded checkpoint that turns plans into pictures, one at a time, in the thread that owns the device."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from handler.engine import checkpoint, device, failures
+from handler.engine.conditioning import Side, TextEncoder
+from handler.engine.lora.file import read
+from handler.engine.lora.stack import LoraStack
+from handler.engine.picture import Picture
+from handler.engine.preview import Preview
+from handler.engine.safety import SafetyChecker
+from handler.engine.sampling.denoiser import Denoiser
+from handler.engine.sampling.loop import sample
+from handler.engine.sampling.network import UnetNetwork
+from handler.engine.sampling.noise import seeded_noise
+from handler.engine.step import OnStep, Step
+from handler.engine.types import Conditioning
+from handler.engine.vae import decode
+from handler.engine.weights import reported_at
+from handler.plan.plan import ImagePlan, Plan
+from schemas.errors import Location
+
+LATENT_PIXELS = 8
+"""Pixels per latent cell, along each side."""
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """The conditionings of all images of a plan, in order; negatives repeat the positives where none are used."""
+
+    positive: Sequence[Conditioning]
+    negative: Sequence[Conditioning]
+
+
+class Engine:
+    """Everything that stays in memory between jobs."""
+
+    def __init__(self, model: checkpoint.SdxlModel, safety: SafetyChecker | None, preview: Preview) -> None:
+        self._model = model
+        self._safety = safety
+        self._preview = preview
+        self._texts = TextEncoder(model)
+        self._loras = LoraStack(model)
+
+    @classmethod
+    def load(cls, path: Path, roots: Sequence[Path], device_name: str, check_safety: bool) -> Engine:
+        """Load a checkpoint and what goes with it from models folders, in order of precedence.
+
+        Raises ModelMissing or ModelLoadError with words for an operator.
+        """
+        where = device.choose(device_name)
+        configs = next((root / "configs" for root in roots if (root / "configs").is_dir()), roots[-1] / "configs")
+        model = checkpoint.load(path, where, device.unet_dtype(where), configs)
+        safety = SafetyChecker.load(roots, where) if check_safety else None
+        return cls(model, safety, Preview.load(path, roots))
+
+    def warm_up(self) -> None:
+        """Render one tiny picture, so that the first job finds every kernel and buffer ready."""
+
+    def check_lora(self, path: Path, loc: Location) -> None:
+        """Raise ModelLoadError at `loc` unless the file is a well-formed LoRA."""
+        with reported_at(loc):
+            read(path)
+
+    def render(self, plan: Plan, on_step: OnStep) -> Iterator[Picture]:
+        """Yield the plan's pictures one by one.
+
+        What `on_step` raises ends the job. Whatever happens, the model is afterwards as it was before.
+        Raises ModelLoadError (a LoRA that does not fit), OutOfMemory, DeviceLost, SafetyCheckFailed.
+        """
+        with failures.translated(self._release), torch.inference_mode(), self._loras.applied(plan.loras):
+            prompts = self._encode(plan)
+            for index, image in enumerate(plan.images):
+                latent = self._sample(plan, index, prompts, on_step)
+                pixels = decode(self._model.vae, latent)
+                nsfw = self._safety.check([pixels])[0] if self._safety and plan.check_safety else False
+                yield Picture(pixels, image.seed, nsfw)
+
+    def _release(self) -> None:
+        """Drop what can be made again."""
+        self._loras.forget()
+        self._texts.forget()
+
+    def _encode(self, plan: Plan) -> Prompts:
+        positive = [Side(image.positive, image.positive_pooled) for image in plan.images]
+        if math.isclose(plan.guidance.cfg, 1.0):
+            encoded = self._texts.encode(positive, plan.clip_skip)
+            return Prompts(encoded, encoded)
+        negative = [Side(image.negative, image.negative_pooled) for image in plan.images]
+        encoded = self._texts.encode([*positive, *negative], plan.clip_skip)
+        return Prompts(encoded[: len(positive)], encoded[len(positive) :])
+
+    def _sample(self, plan: Plan, index: int, prompts: Prompts, on_step: OnStep) -> Tensor:
+        height, width = plan.height // LATENT_PIXELS, plan.width // LATENT_PIXELS
+        denoise = Denoiser(
+            UnetNetwork(self._model.unet),
+            plan.sampling.scheduler,
+            plan.guidance,
+            [prompts.positive[index]],
+            [prompts.negative[index]],
+            height,
+            width,
+        )
+        noise = seeded_noise(plan.sampling, [plan.images[index].seed], height, width, self._model.device)
+        return sample(denoise, plan.sampling, noise, self._reporter(plan, index, on_step))
+
+    def _reporter(self, plan: Plan, index: int, on_step: OnStep) -> Callable[[int, int, Tensor], None]:
+        def report(step: int, steps: int, denoised: Tensor) -> None:
+            on_step(Step(index, len(plan.images), step + 1, steps, lambda: self._preview.jpeg(denoised)))
+
+        return report
