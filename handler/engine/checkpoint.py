@@ -22,7 +22,7 @@ from transformers.models.clip.modeling_clip import CLIPTextModel, CLIPTextModelW
 
 from handler.engine.blueprint import COMPONENTS, build, check_sdxl, read_config
 from handler.engine.device import memory_format, require_memory, vae_dtype
-from handler.engine.sources import Sources, folder_sources, single_file_sources
+from handler.engine.sources import Sources, folder_sources, materialise, single_file_sources
 from handler.engine.weights import Staging, WeightsError, reported_at
 from schemas.errors import Location, ModelMissing
 
@@ -110,22 +110,8 @@ def _fill(
     require_memory(device, sum(sizes))
     staging = Staging(device)
     for name, network in networks.items():
-        _materialise(network, sources[name], device, dtypes[name], staging)
+        materialise(network, sources[name], device, dtypes[name], staging)
         network.to(memory_format=memory_format(device))
-
-
-def _materialise(
-    network: nn.Module, sources: Sources, device: torch.device, dtype: torch.dtype, staging: Staging
-) -> None:
-    shapes = {key: tuple(parameter.shape) for key, parameter in network.state_dict().items()}
-    in_file_order = sorted(sources.items(), key=lambda item: item[1].order)
-    state = {key: source.read(shapes[key], device, dtype, staging) for key, source in in_file_order}
-    network.load_state_dict(state, strict=True, assign=True)
-    for module in network.modules():
-        if "position_ids" in module._buffers:
-            # Not part of any file: transformers counts positions from a buffer it fills on construction.
-            count = module.position_ids.shape[-1]
-            module.position_ids = torch.arange(count, device=device).expand(1, -1)
 
 
 def _tokenizers(
@@ -147,7 +133,7 @@ def _shared_tokenizer(configs: Path | None) -> Path:
     if folder is None or not all((folder / name).is_file() for name in ("vocab.json", "merges.txt")):
         raise ModelMissing(
             "CLIP's tokenizer (clip/tokenizer/vocab.json and merges.txt in the models folder) is not installed; "
-            "fetch it with: python -m builder download --feature base"
+            "run: python -m builder fetch clip/tokenizer/vocab.json clip/tokenizer/merges.txt"
         )
     return folder
 

@@ -106,17 +106,18 @@ def _check_kind(file: WeightsFile) -> None:
 
 def folder_sources(path: Path, networks: Mapping[str, nn.Module], files: ExitStack) -> dict[str, Sources]:
     """Sources of all networks in a diffusers folder, whose files `files` closes. Raises WeightsError."""
-    return {name: _component_sources(path / name, network, files) for name, network in networks.items()}
+    return {name: component_sources(path / name, network, files) for name, network in networks.items()}
 
 
-def _component_sources(folder: Path, network: nn.Module, files: ExitStack) -> Sources:
+def component_sources(folder: Path, network: nn.Module, files: ExitStack, wrapper: str = TEXT_MODEL) -> Sources:
+    """Sources of one network in the folder of its own. Raises WeightsError.
+
+    wrapper: what transformers before its version 5 put before the names of some networks' parameters.
+    """
     opened = [files.enter_context(WeightsFile(path)) for path in _weight_files(folder)]
     homes = {name: file for file in opened for name in file.entries}
-    wanted: Sources = {}
-    for key in network.state_dict():
-        name = key if key in homes or key.startswith(TEXT_MODEL) else TEXT_MODEL + key
-        if name in homes:
-            wanted[key] = Source(homes[name], Place(name))
+    found = {key: next((name for name in (key, wrapper + key) if name in homes), None) for key in network.state_dict()}
+    wanted = {key: Source(homes[name], Place(name)) for key, name in found.items() if name is not None}
     sources = _checked(folder.name, network, wanted)
     for file in opened:
         _check_rest(file, "", {source.place.name for source in sources.values()})
@@ -166,3 +167,23 @@ def _check_rest(file: WeightsFile, prefix: str, used: set[str]) -> None:
     for name in file.entries:
         if name.startswith(prefix) and name not in used and name.rpartition(".")[2] not in WITHOUT_USE:
             raise WeightsError(f"{file.name} holds a tensor no SDXL network has: {name!r}")
+
+
+def materialise(
+    network: nn.Module, sources: Sources, device: torch.device, dtype: torch.dtype, staging: Staging
+) -> None:
+    """Read every parameter of a network on the meta device onto `device`."""
+    shapes = {key: tuple(parameter.shape) for key, parameter in network.state_dict().items()}
+    in_file_order = sorted(sources.items(), key=lambda item: item[1].order)
+    state = {key: source.read(shapes[key], device, dtype, staging) for key, source in in_file_order}
+    assign(network, state, device)
+
+
+def assign(network: nn.Module, state: Mapping[str, Tensor], device: torch.device) -> None:
+    """Make `state` the parameters of a network on the meta device, and make the buffers no file has."""
+    network.load_state_dict(state, strict=True, assign=True)
+    for module in network.modules():
+        if "position_ids" in module._buffers:
+            # CLIP counts positions from a buffer it fills on construction.
+            count = module.position_ids.shape[-1]
+            module.position_ids = torch.arange(count, device=device).expand(1, -1)

@@ -28,8 +28,13 @@ def tiled(
             if not weight.ndim:
                 shape = (*done.shape[:2], round(bottom * scale), round(right * scale))
                 total, weight = done.new_zeros(shape), done.new_zeros(shape)
-            place = (..., *(slice(round(at * scale), round(at * scale) + size)
-                            for at, size in zip((y, x), done.shape[2:], strict=True)))
+            place = (
+                ...,
+                *(
+                    slice(round(at * scale), round(at * scale) + size)
+                    for at, size in zip((y, x), done.shape[2:], strict=True)
+                ),
+            )
             mask = _mask(done, round(overlap * scale))
             total[place] += done * mask
             weight[place] += mask

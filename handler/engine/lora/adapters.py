@@ -58,10 +58,8 @@ class LowRank:
 
     def delta(self, weight: Tensor) -> Tensor:
         up, down = (part.to(weight).flatten(1) for part in (self.up, self.down))
-        if self.mid is None:
-            change = up @ down
-        else:
-            change = torch.einsum("or,rshw,si->oihw", up, self.mid.to(weight), down)
+        mid = None if self.mid is None else self.mid.to(weight)
+        change = up @ down if mid is None else torch.einsum("or,rshw,si->oihw", up, mid, down)
         return change.reshape(weight.shape) * _scale(self.alpha, self.down.shape[0])
 
 
