@@ -72,6 +72,10 @@ class TextEncoder:
         self._remember({keys[text]: known[text] for text in texts})
         return [self._joined([known[text] for text in side.texts], side.pooled) for side in sides]
 
+    def forget(self) -> None:
+        """Drop what is remembered, to free memory."""
+        self._known.clear()
+
     def _joined(self, texts: Sequence[TextEncoding], pooled: int) -> Conditioning:
         cond = torch.cat([text.cond for text in texts], dim=1)
         total = torch.stack([text.pooled for text in texts[:pooled]]).sum(dim=0)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -21,6 +22,8 @@ from torch.nn.functional import conv2d, interpolate, leaky_relu, pad
 
 from handler.engine.weights import WeightsError
 from schemas.catalogue import by_name
+
+log = logging.getLogger(__name__)
 
 ToRgb = Callable[[Tensor], Tensor]
 """Latents [1, 4, h, w] as the sampler has them -> float32 [1, 3, y, x] in 0..255, not yet clamped."""
@@ -46,23 +49,21 @@ class Preview:
         self._to_rgb = to_rgb
 
     @classmethod
-    def for_checkpoint(cls, checkpoint: Path, models: Path, device: torch.device) -> Preview:
-        """checkpoint: its file or folder; a folder may hold a map of its own. models: the models folder.
+    def load(cls, checkpoint: Path, roots: Sequence[Path]) -> Preview:
+        """The best there is for a checkpoint. roots: the models folders. A damaged file is passed over with a warning.
 
-        Raises WeightsError for a damaged map or decoder.
+        checkpoint: its file or folder; a folder may hold a map of its own.
         """
-        own = checkpoint / OWN_MAP
-        if own.is_file():
-            return cls(read_map(own))
-        decoder = models / APPROXIMATE
-        if decoder.is_file():
-            known = by_name(APPROXIMATE)
-            return cls(approximate(read_decoder(decoder, known.sha256 if known else None, device)))
-        return cls(linear(torch.tensor(SDXL_FACTORS), torch.tensor(SDXL_BIAS)))
+        try:
+            found = _own_map(checkpoint) or _decoder(roots)
+        except WeightsError as error:
+            log.warning("previews use SDXL's linear map: %s", error)
+            found = None
+        return cls(found or linear(torch.tensor(SDXL_FACTORS), torch.tensor(SDXL_BIAS)))
 
     @torch.no_grad()
     def pixels(self, latent: Tensor) -> np.ndarray:
-        """The first of the latents [n, 4, h, w], in the sampler's scale, as uint8 [y, x, 3], truncated as Fooocus does."""
+        """The first of latents [n, 4, h, w] in the sampler's scale, as uint8 [y, x, 3]; truncated, not rounded."""
         rgb = self._to_rgb(latent[:1].float()).nan_to_num().clamp(0.0, 255.0)
         return rgb[0].permute(1, 2, 0).to(torch.uint8).cpu().numpy()
 
@@ -73,6 +74,17 @@ class Preview:
         scale = max(MIN_SIDE, min(MAX_SIDE, longest)) / longest
         size = tuple(max(1, round(side * scale)) for side in picture.size)
         return _encoded(picture.resize(size, Image.Resampling.BILINEAR))
+
+
+def _own_map(checkpoint: Path) -> ToRgb | None:
+    path = checkpoint / OWN_MAP
+    return read_map(path) if path.is_file() else None
+
+
+def _decoder(roots: Sequence[Path]) -> ToRgb | None:
+    path = next((root / APPROXIMATE for root in roots if (root / APPROXIMATE).is_file()), None)
+    known = by_name(APPROXIMATE)
+    return approximate(read_decoder(path, known.sha256 if known else None)) if path else None
 
 
 def _encoded(picture: Image.Image) -> bytes:
@@ -112,19 +124,20 @@ def approximate(weights: Mapping[str, Tensor]) -> ToRgb:
     def to_rgb(latent: Tensor) -> Tensor:
         state = pad(interpolate(latent, scale_factor=2.0, mode="nearest"), (PADDING,) * 4)
         for layer in range(1, LAYERS + 1):
-            state = leaky_relu(conv2d(state, weights[f"conv{layer}.weight"], weights[f"conv{layer}.bias"]), 0.1)
+            kernel, bias = (weights[f"conv{layer}.{part}"].to(state) for part in ("weight", "bias"))
+            state = leaky_relu(conv2d(state, kernel, bias), 0.1)
         return state * 127.5 + 127.5
 
     return to_rgb
 
 
-def read_decoder(path: Path, sha256: str | None, device: torch.device) -> dict[str, Tensor]:
+def read_decoder(path: Path, sha256: str | None) -> dict[str, Tensor]:
     """The pickled weights of the approximate decoder. Raises WeightsError when it is not the file of this hash."""
     data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != sha256:
         raise WeightsError(f"{path.name} is not the file of the catalogue")
     try:
-        stored = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
+        stored = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except (RuntimeError, UnpicklingError) as error:
         raise WeightsError(f"{path.name} is damaged") from error
     return {name: value.float() for name, value in stored.items()}

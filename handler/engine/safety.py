@@ -28,6 +28,7 @@ from schemas.errors import ModelMissing, SafetyCheckFailed
 
 FOLDER = "safety_checker"
 PICKLED = "stable-diffusion-safety-checker.bin"
+FILES = ("model.safetensors", PICKLED)
 BUILT_IN = Path(__file__).parent / "configs"
 WRAPPER = "vision_model."
 
@@ -45,22 +46,24 @@ class SafetyChecker:
         self._side = network.config.vision_config.image_size
 
     @classmethod
-    def load(cls, models: Path, device: torch.device) -> SafetyChecker:
-        """Load `safety_checker/` of a models folder: config.json with model.safetensors, or Fooocus's `.bin`.
+    def load(cls, roots: Sequence[Path], device: torch.device) -> SafetyChecker:
+        """Load `safety_checker/` of the first models folder that has one: model.safetensors, or Fooocus's `.bin`.
 
-        Raises ModelMissing when neither is there and SafetyCheckFailed when it cannot be used.
+        A config.json beside it may describe another network than CompVis's own. Raises ModelMissing when there is
+        none and SafetyCheckFailed when it cannot be used.
         """
-        folder = models / FOLDER
-        stored = folder / "model.safetensors"
-        if not stored.is_file() and not (folder / PICKLED).is_file():
+        models = next((root for root in roots if any((root / FOLDER / name).is_file() for name in FILES)), None)
+        if models is None:
             raise ModelMissing("The safety checker is not installed; run: python -m builder fetch --feature safety")
+        folder = models / FOLDER
+        stored, pickled = (folder / name for name in FILES)
         try:
             network = _network(models if (folder / "config.json").is_file() else BUILT_IN)
             if stored.is_file():
                 _load_folder(network, folder, device)
             else:
                 known = by_name(f"{FOLDER}/{PICKLED}")
-                load_pickled(network, folder / PICKLED, known.sha256 if known else None, device)
+                load_pickled(network, pickled, known.sha256 if known else None, device)
         except (WeightsError, OSError, RuntimeError, ValueError, KeyError, UnpicklingError) as error:
             raise SafetyCheckFailed("The safety checker cannot be loaded") from error
         return cls(network)

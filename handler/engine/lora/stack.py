@@ -71,6 +71,10 @@ class LoraStack:
         with swapped(self._model, self._merged[1] if stack else {}, stack):
             yield
 
+    def forget(self) -> None:
+        """Drop the merged weights, to free memory. Not to be called inside `applied`."""
+        self._merged = ((), {})
+
     def match(self, file: LoraFile) -> Match:
         """Find the parameter for each layer of a file."""
         networks = self._model.networks
