@@ -23,13 +23,26 @@ from handler.engine.sampling.network import UnetNetwork
 from handler.engine.sampling.noise import seeded_noise
 from handler.engine.step import OnStep, Step
 from handler.engine.types import Conditioning
-from handler.engine.vae import decode
+from handler.engine.vae import FACTOR, decode
 from handler.engine.weights import reported_at
-from handler.plan.plan import ImagePlan, Plan
+from handler.plan.plan import GuidancePlan, ImagePlan, OutputPlan, Plan, SamplingPlan
+from schemas.enums import OutputFormat, Performance, Sampler, Scheduler
 from schemas.errors import Location
 
-LATENT_PIXELS = 8
-"""Pixels per latent cell, along each side."""
+WARM_UP = Plan(
+    performance=Performance.LIGHTNING,
+    width=256,
+    height=256,
+    clip_skip=2,
+    refiner_switch=1.0,
+    guidance=GuidancePlan(4.0, 2.0, 7.0, 1.5, 0.8, 0.3),
+    sampling=SamplingPlan(Sampler.EULER, Scheduler.NORMAL, 1, (14.6146, 0.0), 14.6146, 14.6146),
+    loras=(),
+    images=(ImagePlan(0, ("warm up",), ("",), 1, 1, "", "", "", ()),),
+    output=OutputPlan(OutputFormat.JPEG, "", (), inline=True, preview=False),
+    check_safety=True,
+)
+"""One step with guidance: text encoders, UNet, VAE and safety checker all run once."""
 
 
 @dataclass(frozen=True)
@@ -51,19 +64,20 @@ class Engine:
         self._loras = LoraStack(model)
 
     @classmethod
-    def load(cls, path: Path, roots: Sequence[Path], device_name: str, check_safety: bool) -> Engine:
-        """Load a checkpoint and what goes with it from models folders, in order of precedence.
+    def load(cls, path: Path, models: Path, device_name: str, check_safety: bool) -> Engine:
+        """Load a checkpoint and, from its models folder, the safety checker and the preview decoder.
 
-        Raises ModelMissing or ModelLoadError with words for an operator.
+        Raises FooocusError or ValueError with words for an operator.
         """
         where = device.choose(device_name)
-        configs = next((root / "configs" for root in roots if (root / "configs").is_dir()), roots[-1] / "configs")
-        model = checkpoint.load(path, where, device.unet_dtype(where), configs)
-        safety = SafetyChecker.load(roots, where) if check_safety else None
-        return cls(model, safety, Preview.load(path, roots))
+        model = checkpoint.load(path, where, device.unet_dtype(where), models / "configs")
+        safety = SafetyChecker.load(models, where) if check_safety else None
+        return cls(model, safety, Preview.for_checkpoint(path, models, where))
 
     def warm_up(self) -> None:
         """Render one tiny picture, so that the first job finds every kernel and buffer ready."""
+        for _ in self.render(WARM_UP, lambda step: None):
+            pass
 
     def check_lora(self, path: Path, loc: Location) -> None:
         """Raise ModelLoadError at `loc` unless the file is a well-formed LoRA."""
@@ -99,7 +113,7 @@ class Engine:
         return Prompts(encoded[: len(positive)], encoded[len(positive) :])
 
     def _sample(self, plan: Plan, index: int, prompts: Prompts, on_step: OnStep) -> Tensor:
-        height, width = plan.height // LATENT_PIXELS, plan.width // LATENT_PIXELS
+        height, width = plan.height // FACTOR, plan.width // FACTOR
         denoise = Denoiser(
             UnetNetwork(self._model.unet),
             plan.sampling.scheduler,
