@@ -57,7 +57,8 @@ ZONE = {
 REACHABLE = {"good.test", "six.test", "both.test", "unused-first.test", "alias-good.test"}
 TARGETS = ("http://127.0.0.1/", "http://[::1]/", "http://local.test/", "http://169.254.169.254/", "http://10.0.0.1/",
            "//192.168.0.1/", "http://mixed.test/", "http://0.0.0.0/", "http://[64:ff9b::7f00:1]/", "http://127.1/",
-           "http://metadata.test/latest/", "http://[fd00::1]/", "http://alias-local.test/", "http://localhost/")  # fmt: skip
+           "http://metadata.test/latest/", "http://[fd00::1]/", "http://alias-local.test/", "http://localhost/",
+           )  # fmt: skip
 
 origin_hits: list[str] = []
 canary_hits: list[tuple[str, str]] = []
