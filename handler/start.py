@@ -37,7 +37,7 @@ def start_worker(settings: Settings, storage: StorageSettings) -> Worker:
     """
     checkpoint, roots = model_folders(settings)
     gpu = GpuThread()
-    engine = gpu.run_now(lambda: Engine.load(checkpoint, roots[0], settings.device, _check_safety(settings)))
+    engine = gpu.run_now(lambda: Engine.load(checkpoint, roots, settings.device, _check_safety(settings)))
     if settings.warm_up:
         gpu.run_now(engine.warm_up)
     return Worker(

@@ -56,23 +56,25 @@ class Prompts:
 class Engine:
     """Everything that stays in memory between jobs."""
 
-    def __init__(self, model: checkpoint.SdxlModel, safety: SafetyChecker | None, preview: Preview) -> None:
+    def __init__(
+        self, model: checkpoint.SdxlModel, safety: SafetyChecker | None, preview: Preview, embeddings: Path
+    ) -> None:
         self._model = model
         self._safety = safety
         self._preview = preview
-        self._texts = TextEncoder(model)
+        self._texts = TextEncoder(model, embeddings)
         self._loras = LoraStack(model)
 
     @classmethod
-    def load(cls, path: Path, models: Path, device_name: str, check_safety: bool) -> Engine:
-        """Load a checkpoint and, from its models folder, the safety checker and the preview decoder.
+    def load(cls, path: Path, roots: Sequence[Path], device_name: str, check_safety: bool) -> Engine:
+        """Load a checkpoint, the safety checker and the preview decoder.
 
-        Raises FooocusError or ValueError with words for an operator.
+        roots: the models folders, in order of precedence. Raises FooocusError or ValueError with words for an operator.
         """
         where = device.choose(device_name)
-        model = checkpoint.load(path, where, device.unet_dtype(where), models / "configs")
-        safety = SafetyChecker.load(models, where) if check_safety else None
-        return cls(model, safety, Preview.for_checkpoint(path, models, where))
+        model = checkpoint.load(path, where, device.unet_dtype(where), roots[0] / "configs")
+        safety = SafetyChecker.load(roots, where) if check_safety else None
+        return cls(model, safety, Preview.load(path, roots), roots[0] / "embeddings")
 
     def warm_up(self) -> None:
         """Render one tiny picture, so that the first job finds every kernel and buffer ready."""
