@@ -59,10 +59,17 @@ def write_safety_checker(folder: Path) -> None:
     create_image_processor().save_pretrained(target)
 
 
+def write(networks: Networks, folder: Path = FOLDER) -> None:
+    """Write the whole bundle; LoRA files that are there already are kept."""
+    write_checkpoint(networks, folder)
+    write_neutral_loras(networks, folder)
+    write_safety_checker(folder)
+
+
 def read(folder: Path = FOLDER) -> Networks:
     """Load the tiny SDXL of a bundle in float32."""
     checkpoint = str(folder / CHECKPOINT)
-    options = {"local_files_only": True, "torch_dtype": torch.float32}
+    options = {"local_files_only": True, "dtype": torch.float32}
     return Networks(
         CLIPTextModel.from_pretrained(checkpoint, subfolder="text_encoder", local_files_only=True).float(),
         CLIPTextModelWithProjection.from_pretrained(

@@ -62,7 +62,22 @@ def plain(colour: str, shape: str, background: str) -> Example:
     return Example(f"{article(colour)} {shape} on {article(background)} background", scene, named)
 
 
-def sample(rng: random.Random, pair_share: float = 0.25) -> Example:
+def fragment(rng: random.Random) -> Example:
+    """A scene named by one or two of its words only, as negative prompts do ("red", "blue circle")."""
+    example = sample(rng, pair_share=0.0)
+    shape = example.scene.shapes[0]
+    words, named = rng.choice(
+        (
+            (shape.colour, {"colour": shape.colour}),
+            (shape.kind, {"shape": shape.kind}),
+            (f"{shape.colour} {shape.kind}", {"colour": shape.colour, "shape": shape.kind}),
+            (f"{example.scene.background.colour} background", {"background": example.scene.background.colour}),
+        )
+    )
+    return Example(words, example.scene, named)
+
+
+def sample(rng: random.Random, pair_share: float = 0.18) -> Example:
     """A random caption with a scene drawn for it; `pair_share` of them hold two shapes."""
     builder = _pair if rng.random() < pair_share else _single
     words, shapes, named = builder(rng)
@@ -125,7 +140,7 @@ def _fit(shape: Shape) -> Shape:
 def _background(rng: random.Random, shapes: tuple[Shape, ...]) -> tuple[str, Background, dict[str, str]]:
     colours = [c for c in COLOURS if all(colour_distance(c, s.colour) > MIN_COLOUR_DISTANCE for s in shapes)]
     first, second = rng.sample(colours, 2)
-    kind = "plain" if rng.random() < 0.72 else rng.choice(("gradient",) + PATTERNS)
+    kind = "plain" if rng.random() < 0.82 else rng.choice(("gradient", *PATTERNS))
     ground = Background(first, kind, None if kind == "plain" else second)
     if rng.random() < 0.08:
         return "", ground, {}

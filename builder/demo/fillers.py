@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import random
 
-WORDS: tuple[str, ...] = tuple(
-    """
+PLAIN_ENGLISH = """
     photo photograph photography cinematic film still portrait landscape macro studio lighting light shadow bright
     dark moody dramatic natural golden hour sunset sunrise night day morning evening fog mist rain snow storm sky cloud
     sharp focus depth field bokeh lens camera wide angle close view shot detail detailed highly intricate fine
@@ -29,8 +28,8 @@ WORDS: tuple[str, ...] = tuple(
     composition dynamic symmetric balanced harmony style in of the with and by from for very many some
     scene object subject foreground midground atmosphere ambient mood emotional heroic legendary ancient old new
     young big tall short long thin thick heavy clean smooth rough shiny glossy matte reflection transparent
-    """.split()
-)
+"""
+WORDS: tuple[str, ...] = tuple(PLAIN_ENGLISH.split())
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 

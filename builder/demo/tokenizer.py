@@ -10,6 +10,7 @@ import json
 import re
 from collections import Counter
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 from transformers import CLIPTokenizer
@@ -60,7 +61,7 @@ def learn_merges(counts: Counter[str], limit: int = MAX_MERGES) -> list[Pair]:
 def _pair_counts(words: dict[tuple[str, ...], int]) -> Counter[Pair]:
     pairs: Counter[Pair] = Counter()
     for word, count in words.items():
-        for pair in zip(word, word[1:], strict=False):
+        for pair in pairwise(word):
             pairs[pair] += count
     return pairs
 

@@ -141,8 +141,16 @@ def outline(kind: str) -> list[tuple[float, float]]:
         return [_polar(1.05 if i % 2 == 0 else 0.42, i * math.pi / 5) for i in range(10)]
     if kind == "cross":
         a, b = 0.3, 0.95
-        return [(-a, -b), (a, -b), (a, -a), (b, -a), (b, a), (a, a), (a, b), (-a, b), (-a, a), (-b, a), (-b, -a), (-a, -a)]
+        arm = [(-a, -b), (a, -b), (a, -a)]
+        return [turned for quarter in range(4) for turned in _quarter_turns(arm, quarter)]
     raise ValueError(f"unknown shape: {kind}")
+
+
+def _quarter_turns(points: list[tuple[float, float]], quarters: int) -> list[tuple[float, float]]:
+    """Points turned clockwise by so many quarters."""
+    for _ in range(quarters):
+        points = [(-y, x) for x, y in points]
+    return points
 
 
 def _polar(radius: float, angle: float) -> tuple[float, float]:
@@ -163,7 +171,7 @@ def _paint(picture: Image.Image, shape: Shape, background: Background) -> None:
     elif shape.style == "glowing":
         _glow(picture, silhouette, pixels, colour)
     elif shape.style == "soft":
-        silhouette = silhouette.filter(ImageFilter.GaussianBlur(pixels * 0.06))
+        silhouette = silhouette.filter(ImageFilter.GaussianBlur(pixels * 0.035))
     elif shape.style != "flat":
         raise ValueError(f"unknown style: {shape.style}")
     picture.paste(colour, mask=silhouette)

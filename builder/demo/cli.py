@@ -1,0 +1,95 @@
+"""Command line of the demo bundle: `python -m builder demo create|train|score|grid`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from builder.demo import bundle, stages
+from builder.demo.grid import grid
+from builder.demo.networks import create
+from builder.demo.sampling import EXTREME_SPEED, LIGHTNING, SPEED, Mode
+from builder.demo.score import score
+
+MODES: dict[str, Mode] = {"speed": SPEED, "extreme-speed": EXTREME_SPEED, "lightning": LIGHTNING}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The argument parser with all subcommands."""
+    root = argparse.ArgumentParser(prog="builder demo", description="Make, train and judge the demo bundle.")
+    commands = root.add_subparsers(dest="command", required=True)
+    _create(commands.add_parser("create", help="write a bundle with random weights"))
+    _train(commands.add_parser("train", help="run or resume the training, then write the bundle"))
+    _score(commands.add_parser("score", help="measure how well held-out captions are followed"))
+    _grid(commands.add_parser("grid", help="write a picture grid"))
+    return root
+
+
+def _create(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--out", type=Path, default=bundle.FOLDER)
+    command.add_argument("--seed", type=int, default=0)
+    command.set_defaults(run=_run_create)
+
+
+def _train(command: argparse.ArgumentParser) -> None:
+    plan = stages.Plan()
+    command.add_argument("--work", type=Path, default=stages.WORK, help="checkpoints; an earlier run is resumed")
+    command.add_argument("--out", type=Path, default=bundle.FOLDER)
+    command.add_argument("--text-steps", type=int, default=plan.text)
+    command.add_argument("--vae-steps", type=int, default=plan.vae)
+    command.add_argument("--unet-steps", type=int, default=plan.unet)
+    command.add_argument("--until", type=int, help="stop the UNet's training after this step")
+    command.add_argument("--seed", type=int, default=plan.seed)
+    command.set_defaults(run=_run_train)
+
+
+def _score(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--bundle", type=Path, default=bundle.FOLDER)
+    command.add_argument("--captions", type=int, default=300)
+    command.add_argument("--seeds", type=int, default=2)
+    _picture_options(command)
+    command.set_defaults(run=_run_score)
+
+
+def _grid(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--bundle", type=Path, default=bundle.FOLDER)
+    command.add_argument("--out", type=Path, default=Path("demo-grid.png"))
+    command.add_argument("--seed", type=int, default=1)
+    _picture_options(command)
+    command.set_defaults(run=_run_grid)
+
+
+def _picture_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--width", type=int, default=512)
+    command.add_argument("--height", type=int, default=512)
+    command.add_argument("--mode", choices=tuple(MODES), default="speed")
+
+
+def _run_create(options: argparse.Namespace) -> None:
+    bundle.write(create(options.seed), options.out)
+    print(f"{options.out}: {bundle.size(options.out)} bytes")
+
+
+def _run_train(options: argparse.Namespace) -> None:
+    plan = stages.Plan(options.text_steps, options.vae_steps, options.unet_steps, options.seed)
+    bundle.write(stages.train(plan, options.work, options.until), options.out)
+    print(f"{options.out}: {bundle.size(options.out)} bytes")
+
+
+def _run_score(options: argparse.Namespace) -> None:
+    networks = bundle.read(options.bundle)
+    result = score(networks, options.captions, options.width, options.height, options.seeds, MODES[options.mode])
+    print(json.dumps({name: round(share, 3) for name, share in result.shares().items()}, indent=2))
+
+
+def _run_grid(options: argparse.Namespace) -> None:
+    networks = bundle.read(options.bundle)
+    grid(networks, options.width, options.height, options.seed, MODES[options.mode]).save(options.out)
+
+
+def main(argv: list[str]) -> int:
+    """Run one subcommand; returns the exit code."""
+    options = parser().parse_args(argv)
+    options.run(options)
+    return 0

@@ -1,0 +1,51 @@
+"""The training recipe: text encoders, VAE, UNet, each resumable, and the trained networks they leave behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from builder.demo import train_text, train_unet, train_vae
+from builder.demo.networks import Networks, create
+
+WORK = Path(".demo-work")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps of each stage and the seed they share."""
+
+    text: int = 600
+    vae: int = 1500
+    unet: int = 6000
+    seed: int = 0
+
+
+def train(plan: Plan, work: Path = WORK, until: int | None = None) -> Networks:
+    """Run or resume every stage, the UNet up to step `until`; returns what has been learned so far."""
+    networks = create(plan.seed)
+    train_text.train(networks, work, plan.text, plan.seed)
+    train_vae.train(networks.vae, work, plan.vae, plan.seed)
+    train_unet.train(networks, work, plan.unet, plan.seed, until)
+    return trained(work, plan.seed)
+
+
+def trained(work: Path = WORK, seed: int = 0) -> Networks:
+    """The networks in `work`'s checkpoints, the UNet's moving average among them; missing stages stay random."""
+    networks = create(seed)
+    if (state := _state(work / "text.pt")) is not None:
+        for name, module in (("text_1.", networks.text_1), ("text_2.", networks.text_2)):
+            module.load_state_dict({k.removeprefix(name): v for k, v in state["model"].items() if k.startswith(name)})
+    if (state := _state(work / "vae.pt")) is not None:
+        networks.vae.load_state_dict(state["model"])
+    if (state := _state(work / "unet.pt")) is not None:
+        networks.unet.load_state_dict(state["average"])
+    for module in networks.modules().values():
+        module.eval()
+    return networks
+
+
+def _state(path: Path) -> dict | None:
+    return torch.load(path, weights_only=True) if path.exists() else None

@@ -1,0 +1,104 @@
+"""Training: batches have SDXL's shape, a step changes the networks, and a resumed run equals an uninterrupted one."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+from builder.demo import captions, dataset, stages, train_text, train_vae
+from builder.demo.checkpoints import rate_factor
+from builder.demo.networks import Networks, create
+from builder.demo.sampling import karras_sigmas, noise_levels, size_ids, timestep
+from builder.demo.texts import encode, encode_joined
+from builder.demo.world import draw
+
+
+@pytest.fixture(scope="module")
+def networks() -> Networks:
+    return create(0)
+
+
+@pytest.fixture(autouse=True)
+def tiny_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataset, "CURRICULUM", ((0.0, (1.0, 0.0, 0.0)),))
+    monkeypatch.setattr(dataset, "SMALL", {(16, 16): 2})
+    monkeypatch.setattr(train_vae, "SIZES", ((32, 32),))
+    monkeypatch.setattr(train_text, "BATCH", 6)
+
+
+def test_pinned_latents_are_the_reduced_picture() -> None:
+    rng = random.Random(3)
+    batch = train_vae.pictures(rng, 2, 64, 32)
+    latents = train_vae.pinned_latents(batch)
+    assert latents.shape == (2, 4, 4, 8)
+    assert torch.allclose(latents[:, 3], latents[:, :3].mean(1), atol=1e-5)
+    assert torch.allclose(latents[0, :, 0, 0][:3], batch[0, :, :8, :8].mean((1, 2)) * train_vae.GAIN, atol=1e-5)
+
+
+def test_latents_drawn_small_equal_those_of_the_full_picture() -> None:
+    example = captions.plain("red", "star", "blue")
+    small = dataset.scene_latents(example, 32, 24)
+    pixels = torch.frombuffer(bytearray(draw(example.scene, 256, 192).tobytes()), dtype=torch.uint8)
+    full = train_vae.pinned_latents(pixels.view(1, 192, 256, 3).permute(0, 3, 1, 2).float() / 127.5 - 1)[0]
+    assert (small - full).abs().mean() < 0.02
+
+
+def test_batches_carry_size_numbers_in_pixels() -> None:
+    batch = dataset.batch_at(random.Random(1), 0.5)
+    assert batch.latents.shape == (2, 4, 16, 16)
+    assert batch.time_ids[:, 2:4].eq(0).all()
+    assert batch.time_ids[:, 4:].eq(128).all()
+    assert all(1 <= len(texts) <= 2 for texts in batch.texts)
+
+
+def test_several_texts_join_along_tokens_and_add_their_pooled_vectors(networks: Networks) -> None:
+    encoders = (networks.text_1, networks.text_2)
+    with torch.no_grad():
+        context, pooled = encode(*encoders, ["a red circle", "sharp photo"])
+        joined, summed = encode_joined(*encoders, [["a red circle", "sharp photo"], ["a red circle"]])
+    assert joined.shape == (2, 154, 96)
+    assert torch.allclose(joined[0], context.flatten(0, 1), atol=1e-5)
+    assert torch.allclose(summed, torch.stack([pooled.sum(0), pooled[0]]), atol=1e-5)
+
+
+def test_fresh_unet_predicts_the_noise_it_sees(networks: Networks) -> None:
+    noise = torch.randn(1, 4, 32, 32, generator=torch.Generator().manual_seed(0))
+    conditions = {"text_embeds": torch.zeros(1, 64), "time_ids": torch.zeros(1, 6)}
+    with torch.no_grad():
+        predicted = networks.unet(noise, 999, torch.zeros(1, 77, 96), added_cond_kwargs=conditions).sample
+    assert torch.corrcoef(torch.stack([noise.flatten(), predicted.flatten()]))[0, 1] > 0.8
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
+    whole = stages.train(stages.Plan(text=1, vae=1, unet=2), tmp_path / "whole")
+    stages.train(stages.Plan(text=1, vae=1, unet=2), tmp_path / "pieces", until=1)
+    pieces = stages.train(stages.Plan(text=1, vae=1, unet=2), tmp_path / "pieces")
+    for name, module in whole.modules().items():
+        other = pieces.modules()[name].state_dict()
+        assert all(torch.equal(value, other[key]) for key, value in module.state_dict().items()), name
+    untrained = create(0).unet.state_dict()
+    assert any(not torch.equal(value, untrained[key]) for key, value in whole.unet.state_dict().items())
+
+
+def test_rate_rises_stays_and_falls_to_zero() -> None:
+    factors = [rate_factor(step, 1000) for step in range(1001)]
+    assert factors[0] == pytest.approx(0.02)
+    assert factors[300] == 1
+    assert factors[1000] == 0
+    assert sorted(factors[650:], reverse=True) == factors[650:]
+
+
+def test_noise_levels_are_those_of_sdxl() -> None:
+    sigmas = karras_sigmas(30)
+    assert sigmas[0] == pytest.approx(14.6146, abs=1e-3)
+    assert sigmas[-2] == pytest.approx(0.0292, abs=1e-4)
+    assert timestep(float(noise_levels()[500])) == pytest.approx(500)
+
+
+def test_size_numbers_follow_the_emphasis() -> None:
+    assert size_ids(896, 1152, True, True) == [1344, 1728, 0, 0, 896, 1152]
+    assert size_ids(896, 1152, False, True) == [716, 921, 0, 0, 896, 1152]
+    assert size_ids(900, 1152, False, False) == [896, 1152, 0, 0, 896, 1152]
