@@ -1,0 +1,63 @@
+"""The demo model, loaded once for all tests that render."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from handler.engine.engine import Engine
+from handler.gpu import GpuThread
+from handler.job import Worker
+from handler.plan.build import PlanSources
+from handler.plan.prompt.expansion import pick_words
+from handler.plan.prompt.process import PromptSources
+from handler.plan.prompt.styles import BUNDLED, load_styles
+from handler.progress import SilentProgress, draining
+from handler.settings import Settings
+from handler.start import DEMO_BUNDLE, DEMO_CHECKPOINT
+from handler.storage.local import LocalStore
+from schemas.errors import Location, ModelLoadError
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    return Engine.load(DEMO_CHECKPOINT, (DEMO_BUNDLE,), "cpu", check_safety=True)
+
+
+@pytest.fixture(scope="session")
+def plan_sources() -> PlanSources:
+    files = {path.name: path for path in (DEMO_BUNDLE / "loras").glob("*.safetensors")}
+
+    def find_lora(source: str, loc: Location) -> Path:
+        path = files.get(source.rsplit("/", 1)[-1], Path(source))
+        if not path.is_file():
+            raise ModelLoadError(loc, input=source)
+        return path
+
+    return PlanSources(
+        prompts=PromptSources(load_styles(BUNDLED), pick_words),
+        lora_files=tuple(files),
+        find_lora=find_lora,
+        allow_unchecked=True,
+    )
+
+
+@pytest.fixture
+def make_worker(engine: Engine, plan_sources: PlanSources, tmp_path: Path) -> Callable[..., Worker]:
+    """A worker around the demo model that stores into a folder of its own; keywords replace its parts."""
+
+    def make(**parts: object) -> Worker:
+        defaults = {
+            "settings": Settings(),
+            "gpu": GpuThread(),
+            "render": engine.render,
+            "sources": lambda: plan_sources,
+            "choose_store": lambda job, inline: LocalStore(tmp_path / "outputs", job["id"]),
+            "progress": lambda job, preview: draining(SilentProgress()),
+            "checkpoint": DEMO_CHECKPOINT,
+        }
+        return Worker(**(defaults | parts))
+
+    return make
