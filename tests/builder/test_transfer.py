@@ -138,6 +138,15 @@ def test_unknown_size_without_content_length(site: Site, plain: Downloader, targ
     assert target.fill(plain, site.url("/f"), None) == BYTES
 
 
+def test_an_early_end_that_nothing_announced_is_continued(
+    site: Site, plain: Downloader, target: Target
+) -> None:
+    site.files["/f"] = BYTES
+    site.faults["/f"].append(Fault(announce=False, cut=1000))
+    assert target.fill(plain, site.url("/f")) == BYTES
+    assert ranges(site) == [None, "bytes=1000-"]
+
+
 @pytest.mark.parametrize("announce", [True, False])
 def test_a_file_of_another_size_is_refused(
     site: Site, plain: Downloader, target: Target, announce: bool
