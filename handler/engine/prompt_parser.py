@@ -1,7 +1,8 @@
 r"""Emphasis in prompts, in the grammar of A1111 as Fooocus reads it.
 
 `(text)` multiplies the weight by 1.1, `(text:1.5)` sets it for that group whatever surrounds it, `\(` and `\)` are
-plain parentheses, square brackets mean nothing. A closing parenthesis too many cancels the next opening one.
+plain parentheses, square brackets mean nothing. After a closing parenthesis too many, groups are plain text until
+an opening one too many makes up for it.
 """
 
 from __future__ import annotations

@@ -31,7 +31,9 @@ def test_the_golden_map(network: str, places: Any, prefix: str) -> None:
     assert made == {theirs: Place(prefix + ours) for ours, theirs in names.items()}
 
 
-@pytest.mark.parametrize(("network", "count"), [("unet", 1680), ("vae", 248), ("text_encoder", 196), ("text_encoder_2", 517)])
+@pytest.mark.parametrize(
+    ("network", "count"), [("unet", 1680), ("vae", 248), ("text_encoder", 196), ("text_encoder_2", 517)]
+)
 def test_every_parameter_of_sdxl_has_a_place_of_its_own(network: str, count: int) -> None:
     config = read_config(BUILT_IN, network)
     parameters = list(build(network, config).state_dict())
@@ -91,7 +93,11 @@ def test_a_layout_of_another_depth() -> None:
 
 def test_clip_g_is_split_and_turned() -> None:
     places = ldm_keys.clip_g_places(
-        ["text_model.encoder.layers.3.self_attn.k_proj.bias", "text_projection.weight", "text_model.final_layer_norm.bias"]
+        [
+            "text_model.encoder.layers.3.self_attn.k_proj.bias",
+            "text_projection.weight",
+            "text_model.final_layer_norm.bias",
+        ]
     )
     root = "conditioner.embedders.1.model."
     assert list(places.values()) == [
