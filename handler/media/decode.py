@@ -69,17 +69,33 @@ class Decoder:
                 return Verdict.DAMAGED, None
 
     def _connect(self) -> socket.socket:
-        """A connection to a fresh fork of the process, which is restarted once if it is gone."""
-        ours, theirs = socket.socketpair()
-        with theirs, self._lock:
-            for _ in range(2):
-                try:
-                    socket.send_fds(self._ensure_running(), [b"+"], [theirs.fileno()])
-                    return ours
-                except OSError:
-                    self._stop()
-        ours.close()
+        """A connection to a fresh fork of the process, which is restarted once if it is gone or stuck."""
+        for _ in range(2):
+            ours, theirs = socket.socketpair()
+            with theirs:
+                process = self._hand_over(theirs)
+            if process is not None and _is_greeted(ours, self._limits.wall_s):
+                return ours
+            ours.close()
+            if process is not None:
+                self._discard(process)
         raise InternalError
+
+    def _hand_over(self, connection: socket.socket) -> subprocess.Popen[bytes] | None:
+        """Give `connection` to the process; None, and the process is stopped, if it does not take it."""
+        with self._lock:
+            try:
+                socket.send_fds(self._ensure_running(), [b"+"], [connection.fileno()])
+            except OSError:
+                self._stop()
+            return self._process
+
+    def _discard(self, process: subprocess.Popen[bytes]) -> None:
+        """End a process that does not answer, unless another thread has replaced it already."""
+        with self._lock:
+            if process is self._process:
+                process.kill()
+                self._stop()
 
     def _ensure_running(self) -> socket.socket:
         if self._control is not None and self._process is not None and self._process.poll() is None:
@@ -88,12 +104,11 @@ class Decoder:
         self._control, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "handler.media.decode_child", *map(str, astuple(self._limits))],
+                [sys.executable, "-P", "-m", "handler.media.decode_child", *map(str, astuple(self._limits))],
                 stdin=theirs,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 env=_environment(),
-                cwd="/",
                 start_new_session=True,
             )
         self._control.settimeout(_START_SECONDS)
@@ -118,6 +133,15 @@ def _environment() -> dict[str, str]:
     kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     kept["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_PROJECT), kept.get("PYTHONPATH")]))
     return kept
+
+
+def _is_greeted(connection: socket.socket, seconds: float) -> bool:
+    """Whether the fork says that it is there. Until then a failure is ours, from then on the image's."""
+    connection.settimeout(seconds)
+    try:
+        return connection.recv(1) == b"+"
+    except OSError:
+        return False
 
 
 def _exchange(connection: socket.socket, data: bytes, wall_s: float) -> tuple[Verdict, Image.Image | None]:

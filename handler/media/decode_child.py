@@ -81,6 +81,7 @@ def _confine(limits: Limits) -> None:
 
 
 def _serve(connection: socket.socket) -> None:
+    connection.sendall(b"+")
     stream = connection.makefile("rb")
     (length,) = REQUEST.unpack(stream.read(REQUEST.size))
     data = stream.read(length)

@@ -53,14 +53,10 @@ def decode(data: bytes) -> Image.Image:
         raise ValueError("an image without pixels")
     if not is_acceptable(image.width, image.height):
         raise TooLarge
-    profile = image.info.get("icc_profile")
     image.load()
-    colour, alpha = _separate(image, _bit_depth(image, data))
-    rgb = _to_srgb(colour, profile)
-    if alpha is not None:
-        rgb.putalpha(alpha)
+    result = image if _is_plain(image) else _plain(image, _bit_depth(image, data))
     transposition = _TRANSPOSITIONS.get(_orientation(image))
-    return rgb if transposition is None else rgb.transpose(transposition)
+    return result if transposition is None else result.transpose(transposition)
 
 
 def _opener(data: bytes) -> type[ImageFile]:
@@ -83,6 +79,19 @@ def _orientation(image: Image.Image) -> Any:
         return image.getexif().get(_ORIENTATION)
     except Exception:  # a damaged EXIF block does not make the pixels unusable
         return None
+
+
+def _is_plain(image: Image.Image) -> bool:
+    """Whether the pixels are RGB or RGBA already: the common case, in which nothing is copied."""
+    return image.mode in ("RGB", "RGBA") and not {"icc_profile", "transparency"} & image.info.keys()
+
+
+def _plain(image: Image.Image, depth: int) -> Image.Image:
+    colour, alpha = _separate(image, depth)
+    rgb = _to_srgb(colour, image.info.get("icc_profile"))
+    if alpha is not None:
+        rgb.putalpha(alpha)
+    return rgb
 
 
 def _separate(image: Image.Image, depth: int) -> tuple[Image.Image, Image.Image | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
 from collections.abc import Sequence
@@ -39,10 +38,12 @@ def _read(source: str, loc: Sequence[str | int], policy: FetchPolicy) -> bytes:
 
 def _from_base64(source: str, start: int, loc: Sequence[str | int], max_bytes: int) -> bytes:
     """Decode strictly: standard alphabet, padded, no white space. The size is checked before decoding."""
+    if (len(source) - start) % 4:
+        raise ImageLoadError(loc, input=source)
     padding = len(source) - len(source.rstrip("=")) if source.endswith("=") else 0
     if (len(source) - start) * 3 // 4 - padding > max_bytes:
         raise FileTooLarge(loc, input=source, max_size=max_bytes)
     try:
-        return base64.b64decode(source[start:].encode("ascii"), validate=True)
+        return binascii.a2b_base64(source[start:].encode("ascii"), strict_mode=True)
     except (binascii.Error, UnicodeEncodeError):
         raise ImageLoadError(loc, input=source) from None
