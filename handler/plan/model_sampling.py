@@ -3,7 +3,8 @@
 All of them are used in one linear form (k-diffusion's, after Karras et al. 2022, eq. 7):
 `denoised = c_skip * x + c_out * network(c_in * x, timestep)`.
 
-Noise levels are worked out in float32, as Fooocus does: a seed's Brownian noise depends on their last digits.
+Noise levels are worked out in float32 with the roundings of torch's `linspace`, `log` and `exp`, as in Fooocus:
+the Brownian noise of a seed depends on their last digits.
 """
 
 from __future__ import annotations
@@ -58,6 +59,23 @@ class ModelSampling(Protocol):
         """The factors at noise level `sigma`."""
 
 
+def float32_ramp(start: float, end: float, steps: int) -> NDArray[np.float32]:
+    """Evenly spaced numbers as torch spaces them: counted from both ends, each rounded to float32 once."""
+    first, last = np.float32(start), np.float32(end)
+    stride = np.float64((last - first) / np.float32(max(steps - 1, 1)))
+    place = np.arange(steps)
+    from_first, from_last = first + stride * place, last - stride * (steps - 1 - place)
+    return np.where(place < max(steps // 2, 1), from_first, from_last).astype(np.float32)
+
+
+def float32_log(value: NDArray[np.float32] | float) -> NDArray[np.float32]:
+    return np.log(np.float64(value)).astype(np.float32)
+
+
+def float32_exp(exponent: NDArray[np.float32] | np.float32) -> NDArray[np.float32]:
+    return np.exp(np.float64(exponent)).astype(np.float32)
+
+
 @cache
 def alphas_cumprod() -> NDArray[np.float64]:
     """Signal share of each of the 1000 training steps: SDXL's "scaled linear" betas."""
@@ -76,10 +94,10 @@ class EpsSampling:
         self.first = stride - 1
         signal = alphas_cumprod()[self.first :: stride]
         self.table = np.sqrt((1.0 - signal) / signal).astype(np.float32)
-        self.log_table = np.log(self.table)
+        self.log_table = float32_log(self.table)
 
     def timestep(self, sigma: float) -> float:
-        nearest = np.argmin(np.abs(np.log(np.float32(sigma)) - self.log_table))
+        nearest = np.argmin(np.abs(float32_log(sigma) - self.log_table))
         return float(nearest * self.stride + self.first)
 
     def sigma(self, timestep: float) -> float:
@@ -87,7 +105,7 @@ class EpsSampling:
         position = np.clip(np.float32((timestep - self.first) / self.stride), 0, len(self.table) - 1)
         below, above = math.floor(position), math.ceil(position)
         share = np.float32(position - below)
-        return float(np.exp((1 - share) * self.log_table[below] + share * self.log_table[above]))
+        return float(float32_exp((1 - share) * self.log_table[below] + share * self.log_table[above]))
 
     def sigma_at_progress(self, progress: float) -> float:
         if progress <= 0.0:
@@ -116,8 +134,8 @@ class EdmSampling:
     """Playground v2.5: EDM preconditioning (Karras et al. 2022, table 1), timestep 0.25 ln sigma."""
 
     def __init__(self) -> None:
-        ends = np.log([EDM_SIGMA_MIN, EDM_SIGMA_MAX])
-        self.table = np.exp(np.linspace(*ends, TRAINING_STEPS, dtype=np.float32))
+        ends = math.log(EDM_SIGMA_MIN), math.log(EDM_SIGMA_MAX)
+        self.table = float32_exp(float32_ramp(*ends, TRAINING_STEPS))
 
     def timestep(self, sigma: float) -> float:
         return 0.25 * math.log(sigma)

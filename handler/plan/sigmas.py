@@ -7,7 +7,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from handler.plan.model_sampling import LAST_TIMESTEP, TRAINING_STEPS, ModelSampling, model_sampling
+from handler.plan.model_sampling import (
+    LAST_TIMESTEP,
+    TRAINING_STEPS,
+    ModelSampling,
+    float32_exp,
+    float32_ramp,
+    model_sampling,
+)
 from schemas.enums import Sampler, Scheduler
 
 Levels = NDArray[np.float32]
@@ -44,6 +51,14 @@ def sigma_range(sigmas: Sequence[float]) -> tuple[float, float]:
     return min(positive), max(positive)
 
 
+def karras_levels(low: float, high: float, steps: int) -> tuple[float, ...]:
+    """`steps` levels from `high` down to `low`: Karras et al. 2022, eq. 5."""
+    start, end = high ** (1 / KARRAS_RHO), low ** (1 / KARRAS_RHO)
+    ramp = float32_ramp(0.0, 1.0, steps)
+    levels = (np.float32(start) + ramp * np.float32(end - start)) ** np.float32(KARRAS_RHO)
+    return tuple(levels.tolist())
+
+
 def _levels(scheduler: Scheduler, steps: int, sampler: Sampler) -> Levels:
     """The whole schedule with its 0; `ddim_uniform` may return more than `steps` levels."""
     make, model = SCHEDULES[scheduler], model_sampling(scheduler)
@@ -61,23 +76,20 @@ def _timestep_ends(model: ModelSampling) -> tuple[float, float]:
 
 
 def _normal(model: ModelSampling, steps: int) -> Levels:
-    return _at(model, np.linspace(*_timestep_ends(model), steps, dtype=np.float32))
+    return _at(model, float32_ramp(*_timestep_ends(model), steps))
 
 
 def _sgm_uniform(model: ModelSampling, steps: int) -> Levels:
-    return _at(model, np.linspace(*_timestep_ends(model), steps + 1, dtype=np.float32)[:-1])
+    return _at(model, float32_ramp(*_timestep_ends(model), steps + 1)[:-1])
 
 
 def _karras(model: ModelSampling, steps: int) -> Levels:
-    """Karras et al. 2022, eq. 5."""
-    low, high = (float(end) ** (1 / KARRAS_RHO) for end in (model.table[0], model.table[-1]))
-    ramp = np.linspace(0, 1, steps, dtype=np.float32)
-    return (np.float32(high) + ramp * np.float32(low - high)) ** np.float32(KARRAS_RHO)
+    return np.array(karras_levels(float(model.table[0]), float(model.table[-1]), steps), dtype=np.float32)
 
 
 def _exponential(model: ModelSampling, steps: int) -> Levels:
-    ends = np.log(model.table[[-1, 0]].astype(np.float64))
-    return np.exp(np.linspace(*ends, steps, dtype=np.float32))
+    start, end = np.log(model.table[[-1, 0]].astype(np.float64))
+    return float32_exp(float32_ramp(start, end, steps))
 
 
 def _simple(model: ModelSampling, steps: int) -> Levels:

@@ -1,0 +1,95 @@
+"""Which pictures' sides share a network call, and what each call is told; worked out once per run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from handler.engine.types import Conditioning
+
+# Repeating all tokens of a row leaves its attention as it was, so rows of unequal length can share a call.
+LONGEST_REPEAT = 4
+LATENT_PIXELS = 8
+SIZE_STEP = 64
+
+SizeIds = tuple[int, int, int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Side:
+    """All pictures' conditionings of one sign, and the factor on the size they are told at first."""
+
+    conditionings: Sequence[Conditioning]
+    emphasis: float
+
+
+@dataclass(frozen=True)
+class Call:
+    """What one call tells its rows. rows: their places among all rows, on the device; the rest as NetworkInput."""
+
+    rows: Tensor
+    context: Tensor
+    pooled: Tensor
+    emphasised_ids: Tensor
+    consistent_ids: Tensor
+
+
+def emphasised_size(height: int, width: int, factor: float) -> SizeIds:
+    """SDXL's size ids for a picture that claims to come from one `factor` times as large. Sides in pixels."""
+    return int(height * factor), int(width * factor), 0, 0, *_rounded(height, width)
+
+
+def consistent_size(height: int, width: int) -> SizeIds:
+    """SDXL's size ids for a picture that is what it seems. Sides in pixels."""
+    return *_rounded(height, width), 0, 0, *_rounded(height, width)
+
+
+def plan_calls(sides: Sequence[Side], height: int, width: int, dtype: torch.dtype) -> list[Call]:
+    """The calls that serve all rows, as few as their lengths allow.
+
+    Rows are numbered side by side: all pictures' first side, then all pictures' second. height, width: of the
+    latent; dtype: the network's.
+    """
+    rows = [(conditioning, side.emphasis) for side in sides for conditioning in side.conditionings]
+    groups = group_lengths([conditioning.cond.shape[1] for conditioning, _ in rows])
+    size = height * LATENT_PIXELS, width * LATENT_PIXELS
+    return [_make_call(group, [rows[row] for row in group], size, dtype) for group in groups]
+
+
+def group_lengths(lengths: Sequence[int]) -> list[list[int]]:
+    """Row numbers by call: a row joins the first group that needs no row repeated more than four times."""
+    groups: list[list[int]] = []
+    for row, length in enumerate(lengths):
+        for group in groups:
+            joined = [length, *(lengths[member] for member in group)]
+            if math.lcm(*joined) <= LONGEST_REPEAT * min(joined):
+                group.append(row)
+                break
+        else:
+            groups.append([row])
+    return groups
+
+
+def _rounded(height: int, width: int) -> tuple[int, int]:
+    return round(height / SIZE_STEP) * SIZE_STEP, round(width / SIZE_STEP) * SIZE_STEP
+
+
+def _make_call(
+    numbers: list[int], rows: Sequence[tuple[Conditioning, float]], size: tuple[int, int], dtype: torch.dtype
+) -> Call:
+    conds = [conditioning.cond for conditioning, _ in rows]
+    device = conds[0].device
+    tokens = math.lcm(*(cond.shape[1] for cond in conds))
+    emphasised = [emphasised_size(*size, emphasis) for _, emphasis in rows]
+    consistent = [consistent_size(*size)] * len(rows)
+    return Call(
+        rows=torch.tensor(numbers, device=device),
+        context=torch.cat([cond.repeat(1, tokens // cond.shape[1], 1) for cond in conds]).to(dtype),
+        pooled=torch.cat([conditioning.pooled for conditioning, _ in rows]).to(dtype),
+        emphasised_ids=torch.tensor(emphasised, dtype=torch.float32, device=device),
+        consistent_ids=torch.tensor(consistent, dtype=torch.float32, device=device),
+    )

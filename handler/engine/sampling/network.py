@@ -1,0 +1,52 @@
+"""The one call into the network. Whoever adds to it (control residuals, another network) wraps a `Network`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from diffusers import UNet2DConditionModel
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class NetworkInput:
+    """Independent rows, each one picture's positive or negative side.
+
+    sample: [rows, 4, h, w], scaled, in the network's dtype. timesteps: float32 [rows], all alike.
+    context: [rows, tokens, dim]; pooled: [rows, pooled_dim]; time_ids: float32 [rows, 6], SDXL's size ids.
+    sigma: the noise level `timesteps` stands for. `sample` and `timesteps` are reused by the next call.
+    """
+
+    sample: Tensor
+    timesteps: Tensor
+    context: Tensor
+    pooled: Tensor
+    time_ids: Tensor
+    sigma: float
+
+
+class Network(Protocol):
+    """Predicts what its parametrisation predicts: [rows, 4, h, w]."""
+
+    dtype: torch.dtype
+
+    def __call__(self, inputs: NetworkInput) -> Tensor: ...
+
+
+class UnetNetwork:
+    """diffusers' SDXL UNet, as it is."""
+
+    def __init__(self, unet: UNet2DConditionModel) -> None:
+        self.unet = unet
+        self.dtype = unet.dtype
+
+    def __call__(self, inputs: NetworkInput) -> Tensor:
+        return self.unet(
+            inputs.sample,
+            inputs.timesteps,
+            inputs.context,
+            added_cond_kwargs={"text_embeds": inputs.pooled, "time_ids": inputs.time_ids},
+            return_dict=False,
+        )[0]
