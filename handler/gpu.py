@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -28,23 +29,21 @@ class GpuThread:
         until it has really ended before the cancellation goes on, so that no later job overlaps a dying one.
         """
         cancelled = threading.Event()
-        future = self._executor.submit(work, cancelled)
+        submitted = self._executor.submit(work, cancelled)
+        future = asyncio.wrap_future(submitted)
         try:
-            return await asyncio.shield(asyncio.wrap_future(future))
+            return await asyncio.shield(future)
         except asyncio.CancelledError:
             cancelled.set()
-            if not future.cancel():
+            if not submitted.cancel():
                 await _ended(future)
             raise
 
 
-async def _ended(future: Future[T]) -> None:
-    """Wait until `future` is done, whatever its outcome, even if cancelled again meanwhile."""
-    loop = asyncio.get_running_loop()
-    done = asyncio.Event()
-    future.add_done_callback(lambda _: loop.call_soon_threadsafe(done.set))
-    while not done.is_set():
-        try:
-            await done.wait()
-        except asyncio.CancelledError:
-            continue
+async def _ended(future: asyncio.Future[T]) -> None:
+    """Wait until `future` is done, even if cancelled again meanwhile. Nobody asks for its outcome any more."""
+    while not future.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([future])
+    if not future.cancelled():
+        future.exception()
