@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from tests.e2e.jobs import pixels, small, without_pictures
 from tests.support.client import Client
 from tests.support.platform import Platform, serving
 from tests.support.worker import ROOT, WorkerProcess, running
 
+NEUTRAL_LORA = ROOT / "builder/demo/bundle/loras/sd_xl_offset_example-lora_1.0.safetensors"
 LEAKS = ("Traceback", 'File "', "site-packages", sys.prefix, str(ROOT))
 """What no posted body may hold."""
 
 Start = Callable[..., WorkerProcess]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _orderly_end() -> None:
+    """A test run that is told to end takes its workers along."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
@@ -27,16 +37,26 @@ def platform() -> Iterator[Platform]:
 
 @pytest.fixture(scope="session")
 def shared_worker(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
-    """The demo model, every step reported; its models folder holds broken files for the failure cases."""
+    """The demo model, every step reported; its models folder holds a LoRA that shows and broken ones."""
     home = tmp_path_factory.mktemp("worker")
     loras = home / "models" / "loras"
     loras.mkdir(parents=True)
     (loras / "damaged.safetensors").write_bytes(b"\xff" * 4096)
     (loras / "empty.safetensors").touch()
     (loras / "folder.safetensors").mkdir()
+    save_file(strong_lora(), loras / "strong.safetensors")
     environment = {"FOOOCUS_PROGRESS_INTERVAL_S": "0"}
     with running(WorkerProcess(platform, home, "shared", environment=environment)) as worker:
         yield worker
+
+
+def strong_lora() -> dict[str, np.ndarray]:
+    """The demo's neutral LoRA with random numbers where its zeros are."""
+    random = np.random.default_rng(1)
+    tensors = load_file(NEUTRAL_LORA)
+    up = {name: tensor for name, tensor in tensors.items() if name.endswith("lora_up.weight")}
+    noise = {name: random.normal(scale=0.05, size=tensor.shape) for name, tensor in up.items()}
+    return tensors | {name: values.astype(np.float16) for name, values in noise.items()}
 
 
 @pytest.fixture(scope="session")

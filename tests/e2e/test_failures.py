@@ -40,7 +40,7 @@ def test_a_broken_lora_file_fails_its_job_only(client: Client, reference: bytes,
 
 
 def test_a_broken_lora_after_a_good_one_leaves_the_model_unpatched(client: Client, reference: bytes) -> None:
-    good = {"path": "sd_xl_offset_example-lora_1.0.safetensors", "scale": 1}
+    good = {"path": "strong.safetensors", "scale": 1}
     broken = {"path": "damaged.safetensors", "scale": 1}
     assert client.done(small(loras=[good, broken]))["status"] == "FAILED"
     assert pixels(client.done(small())) == [reference]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.e2e.jobs import picture, small
@@ -23,7 +25,9 @@ def test_the_prompt_is_in_the_metadata_as_it_was_sent(client: Client, scheme: st
     record = client.done(small(1, prompt=text, advanced=advanced))
     assert record["status"] == "COMPLETED", record.get("error")
     decoded = picture(record["output"]["images"][0]["url"])
-    assert text in str(decoded.info)
+    parameters = decoded.info["parameters"]
+    prompt = json.loads(parameters)["prompt"] if scheme == "fooocus" else parameters.splitlines()[0]
+    assert prompt == text
 
 
 def test_any_text_renders(client: Client) -> None:

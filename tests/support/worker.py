@@ -30,6 +30,8 @@ def clean_environment(home: Path) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "HOME": str(home),
         "TMPDIR": str(temp),
+        # torch makes this folder when it is imported, in TMPDIR unless told otherwise.
+        "TORCHINDUCTOR_CACHE_DIR": str(home / ".cache" / "torchinductor"),
         "PYTHONPATH": str(ROOT),
         "PYTHONDONTWRITEBYTECODE": "1",
         "OMP_NUM_THREADS": "1",
