@@ -240,7 +240,7 @@ def test_a_missing_checkpoint(tmp_path: Path) -> None:
 
 def test_a_missing_tokenizer_names_the_command_that_fetches_it(models: Path) -> None:
     (models / "clip" / "tokenizer" / "merges.txt").unlink()
-    with pytest.raises(ModelMissing, match="python -m builder fetch clip/tokenizer/vocab.json"):
+    with pytest.raises(ModelMissing, match=r"python -m builder fetch clip/tokenizer/vocab\.json"):
         load(models / "checkpoints" / CHECKPOINT.name, CPU, torch.float32, models / "configs")
 
 
@@ -251,7 +251,7 @@ def test_a_tokenizer_of_too_many_tokens_is_refused(models: Path) -> None:
 
 
 def test_memory_is_asked_for_before_it_is_taken() -> None:
-    with pytest.raises(OutOfMemory, match="needs 1048576.0 GiB"):
+    with pytest.raises(OutOfMemory, match=r"needs 1048576\.0 GiB"):
         device.require_memory(CPU, 2**50)
     device.require_memory(CPU, 1)
 

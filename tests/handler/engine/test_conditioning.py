@@ -1,4 +1,4 @@
-"""Conditioning agrees with the golden vectors from token ids on: weights, clip skip, several texts, inversion vectors."""
+"""Conditioning agrees with the golden vectors from token ids on: weights, clip skip, several texts, inversion."""
 
 from __future__ import annotations
 

@@ -66,7 +66,8 @@ def test_a_cut_word_goes_on_in_order_and_keeps_its_weight(tokenizer: CLIPTokeniz
     assert text_of(first, tokenizer)[70:] + text_of(second, tokenizer) == list(range(100, 120))
     assert first.weights[71:76] == (1.5,) * 5
     assert second.weights[:17] == (1.0, *[1.5] * 15, 1.0)
-    assert first.weighted and second.weighted
+    assert first.weighted
+    assert second.weighted
 
 
 def test_weights_fall_on_the_tokens_of_their_words(tokenizer: CLIPTokenizer) -> None:
