@@ -154,7 +154,9 @@ def _host(url: str) -> str:
 def _words(error: Exception) -> str:
     """The kind of error only: library texts may quote a signed URL."""
     cause = error.args[0] if error.args and isinstance(error.args[0], Exception) else error
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(cause).__name__).lower()
+    reason = getattr(cause, "reason", None)
+    name = type(reason if isinstance(reason, Exception) else cause).__name__
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name).lower()
 
 
 def _first_byte(response: requests.Response, asked: int) -> int:

@@ -216,9 +216,7 @@ def test_nobody_listening_is_reported_without_the_library_s_words(plain: Downloa
         url = gone.url("/f?X-Signature=abc123")
     with pytest.raises(SourceRefused) as caught:
         target.fill(plain, url)
-    assert "127.0.0.1" in str(caught.value)
-    assert "abc123" not in str(caught.value)
-    assert "0x" not in str(caught.value)
+    assert str(caught.value) == "127.0.0.1: new connection error (4 tries)"
 
 
 def test_the_token_goes_to_its_origin(site: Site, target: Target) -> None:
