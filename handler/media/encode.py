@@ -15,6 +15,7 @@ QUALITY = 95
 """JPEG and WebP quality, as Fooocus saves them."""
 
 _WEBP_EFFORT = 1
+_JPEG_SEGMENT = 65533
 
 
 def to_uint8(pixels: np.ndarray) -> np.ndarray:
@@ -25,17 +26,21 @@ def to_uint8(pixels: np.ndarray) -> np.ndarray:
 def encode(pixels: np.ndarray, output_format: OutputFormat, metadata: Metadata | None = None) -> bytes:
     """Encode one picture, uint8 [h, w, 3] RGB. ValueError for any other array.
 
-    PNG carries `metadata` in the text chunks `parameters` and `fooocus_scheme`, JPEG and WebP in EXIF.
+    PNG carries `metadata` in the text chunks `parameters` and `fooocus_scheme`, JPEG and WebP in EXIF. A JPEG
+    goes without metadata of more than 64 KB, which its EXIF segment cannot hold.
     """
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
         raise ValueError("expected uint8 pixels [h, w, 3]")
     pixels = np.ascontiguousarray(pixels)
     if output_format is OutputFormat.PNG:
         return write_png(pixels, metadata.png_texts() if metadata else ())
-    exif = {"exif": metadata.exif()} if metadata else {}
-    effort = {"method": _WEBP_EFFORT} if output_format is OutputFormat.WEBP else {}
+    exif = metadata.exif() if metadata else b""
     file = BytesIO()
-    Image.fromarray(pixels).save(file, output_format.value, quality=QUALITY, **effort, **exif)
+    if output_format is OutputFormat.JPEG:
+        exif = exif if len(exif) <= _JPEG_SEGMENT else b""
+        Image.fromarray(pixels).save(file, "jpeg", quality=QUALITY, exif=exif)
+    else:
+        Image.fromarray(pixels).save(file, "webp", quality=QUALITY, method=_WEBP_EFFORT, exif=exif)
     return file.getvalue()
 
 

@@ -40,8 +40,7 @@ def _from_base64(source: str, start: int, loc: Sequence[str | int], max_bytes: i
     """Decode strictly: standard alphabet, padded, no white space. The size is checked before decoding."""
     if (len(source) - start) % 4:
         raise ImageLoadError(loc, input=source)
-    padding = len(source) - len(source.rstrip("=")) if source.endswith("=") else 0
-    if (len(source) - start) * 3 // 4 - padding > max_bytes:
+    if (len(source) - start) // 4 * 3 - source[-2:].count("=") > max_bytes:
         raise FileTooLarge(loc, input=source, max_size=max_bytes)
     try:
         return binascii.a2b_base64(source[start:].encode("ascii"), strict_mode=True)

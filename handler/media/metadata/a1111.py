@@ -65,9 +65,12 @@ _EXPANSION_STYLE = "Fooocus V2"
 
 
 def quote(value: Any) -> str:
-    """`value` as text that may stand before a comma: a JSON string if it has a comma, colon or line end."""
+    """`value` as text that may stand before a comma: a JSON string if it has a comma, colon or line end.
+
+    Fooocus stops there; a leading quote or blanks at the ends, which would not come back, are kept safe too.
+    """
     text = str(value)
-    needed = text.startswith('"') or any(mark in text for mark in ",:\n")
+    needed = text.startswith('"') or text != text.strip() or any(mark in text for mark in ",:\n")
     return json.dumps(text, ensure_ascii=False) if needed else text
 
 
