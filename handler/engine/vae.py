@@ -61,33 +61,37 @@ def decode(vae: AutoencoderKL, latent: Tensor) -> np.ndarray:
     Should the VAE's number type overflow, the picture is decoded once more in float32. Raises InternalError when
     it is not finite then either.
     """
-    return to_uint8(_finite(vae, latent, decode_float))
-
-
-@torch.no_grad()
-def decode_tiled(
-    vae: AutoencoderKL,
-    latent: Tensor,
-    tile: tuple[int, int] = (DECODE_TILE, DECODE_TILE),
-    overlap: int = DECODE_OVERLAP,
-) -> np.ndarray:
-    """`decode` in tiles of (width, height) latent pixels: the mean of three passes."""
-    return to_uint8(_finite(vae, latent, lambda vae, latent: decode_tiled_float(vae, latent, tile, overlap)))
+    return to_uint8(decode_float(vae, latent))
 
 
 @torch.no_grad()
 def decode_float(vae: AutoencoderKL, latent: Tensor) -> Tensor:
-    """float32 [1, 8 h, 8 w, 3] in 0..1."""
-    return _shown(_decoded(vae, latent))
+    """As `decode`, float32 [1, 8 h, 8 w, 3] in 0..1."""
+    return _shown(_finite(vae, latent, _decoded))
 
 
 @torch.no_grad()
-def decode_tiled_float(vae: AutoencoderKL, latent: Tensor, tile: tuple[int, int], overlap: int) -> Tensor:
-    """As `decode_float`, in tiles."""
+def decode_tiled(vae: AutoencoderKL, latent: Tensor) -> np.ndarray:
+    """`decode` in tiles: less memory."""
+    return to_uint8(decode_tiled_float(vae, latent))
+
+
+@torch.no_grad()
+def decode_tiled_float(
+    vae: AutoencoderKL,
+    latent: Tensor,
+    tile: tuple[int, int] = (DECODE_TILE, DECODE_TILE),
+    overlap: int = DECODE_OVERLAP,
+) -> Tensor:
+    """`decode_float` in tiles of (width, height) latent pixels: the mean of three passes."""
     x, y = tile
     passes = ((x // 2, 2 * y), (2 * x, y // 2), (x, y))
-    results = [tiled(latent, lambda part: _decoded(vae, part), each, overlap, FACTOR) for each in passes]
-    return _shown(torch.stack(results).mean(dim=0))
+
+    def decoded(vae: AutoencoderKL, latent: Tensor) -> Tensor:
+        results = [tiled(latent, lambda part: _decoded(vae, part), each, overlap, FACTOR) for each in passes]
+        return torch.stack(results).mean(dim=0)
+
+    return _shown(_finite(vae, latent, decoded))
 
 
 def to_uint8(pixels: Tensor) -> np.ndarray:
@@ -119,9 +123,10 @@ def _shown(decoded: Tensor) -> Tensor:
 
 
 def _finite(vae: AutoencoderKL, latent: Tensor, decoder: Callable[[AutoencoderKL, Tensor], Tensor]) -> Tensor:
-    pixels = decoder(vae, latent)
-    if not pixels.isfinite().all() and vae.dtype != torch.float32:
-        pixels = decoder(copy.deepcopy(vae).float(), latent)
-    if not pixels.isfinite().all():
+    """What the decoder gives; looked at before it is clamped, which would make infinity look like white."""
+    decoded = decoder(vae, latent)
+    if not decoded.isfinite().all() and vae.dtype != torch.float32:
+        decoded = decoder(copy.deepcopy(vae).float(), latent)
+    if not decoded.isfinite().all():
         raise InternalError("The model gave numbers that are no picture")
-    return pixels
+    return decoded
