@@ -18,12 +18,12 @@ FROM base AS dependencies
 WORKDIR /build
 # PyPI's torch carries its own CUDA libraries, so nothing here needs a CUDA base image. They are those of CUDA 13
 # and need a driver of 580 or newer; for older hosts: --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu128
-ARG TORCH_INDEX=https://pypi.org/simple
+ARG TORCH_INDEX=
 COPY pyproject.toml ./
 RUN python -m venv /opt/venv \
  && python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > requirements.txt \
  && grep '^torch==' requirements.txt > torch.txt \
- && pip install --no-cache-dir --index-url "$TORCH_INDEX" -r torch.txt \
+ && pip install --no-cache-dir ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} -r torch.txt \
  && pip install --no-cache-dir -r requirements.txt
 
 FROM dependencies AS models
