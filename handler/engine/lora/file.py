@@ -74,7 +74,7 @@ def read(path: Path) -> LoraFile:
             if role is None:
                 strangers += 1
             else:
-                layers[layer][role] = _finite(file.read(name), file.name)
+                layers[layer][role] = _sound(file.read(name), role, file.name)
     return LoraFile(path.name, dict(layers), strangers)
 
 
@@ -97,7 +97,9 @@ def _place(name: str) -> tuple[str, str | None]:
     return name, None
 
 
-def _finite(tensor: Tensor, name: str) -> Tensor:
+def _sound(tensor: Tensor, role: str, name: str) -> Tensor:
+    if role == "alpha" and tensor.numel() != 1:
+        raise WeightsError(f"{name} has an alpha that is no number")
     if not math.isfinite(tensor.sum(dtype=torch.float32).item()):
         raise WeightsError(f"{name} holds values that are no numbers")
     return tensor

@@ -105,7 +105,7 @@ class LoraStack:
             if not match.usable:
                 raise WeightsError(
                     f"{file.name} does not fit the base model {self._model.name}: "
-                    f"{match.unmatched} of its tensors are for layers the model does not have"
+                    f"{match.unmatched} of its tensors fit no layer"
                 )
         return match.adapters
 

@@ -169,6 +169,18 @@ def test_names_of_the_text_encoders(prefix: str, roles: tuple[str, str], tiny: S
     assert match.unmatched == 0
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn])
+def test_narrow_types_are_widened(dtype: torch.dtype, tiny: SdxlModel, tmp_path: Path) -> None:
+    layer = "mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
+    weight = tiny.unet.get_parameter(f"{layer}.weight")
+    before = weight.clone()
+    flat = f"lora_unet_{layer.replace('.', '_')}"
+    parts = {f"{flat}.lora_down.weight": torch.ones(2, 128), f"{flat}.lora_up.weight": torch.ones(128, 2)}
+    save_file({name: value.to(dtype) for name, value in parts.items()}, tmp_path / "x.safetensors")
+    with LoraStack(tiny).applied(one(tmp_path / "x.safetensors", 0.5)):
+        torch.testing.assert_close(tiny.unet.get_parameter(f"{layer}.weight").data, before + 1.0)
+
+
 def test_norm_layers_and_biases_take_differences(tiny: SdxlModel, tmp_path: Path) -> None:
     norm = tiny.unet.mid_block.resnets[0].norm1
     before = norm.weight.clone(), norm.bias.clone()
@@ -259,6 +271,7 @@ def bad(name: str, folder: Path) -> Path:
         "nan": {up: torch.full((128, 4), torch.nan), down: torch.ones(4, 128)},
         "infinite": {up: torch.full((128, 4), torch.inf), down: torch.ones(4, 128)},
         "no pair": {up: torch.ones(128, 4)},
+        "long alpha": {up: torch.ones(128, 4), down: torch.ones(4, 128), f"{layer}.alpha": torch.ones(2)},
         "alpha alone": {f"{layer}.alpha": torch.ones(())},
         "checkpoint": {"model.diffusion_model.out.2.bias": torch.ones(4)},
         "core of other rank": {
@@ -276,7 +289,7 @@ def bad(name: str, folder: Path) -> Path:
 
 @pytest.mark.parametrize(
     "name",
-    ["another model", "ranks differ", "flat", "nan", "infinite", "no pair", "alpha alone", "checkpoint",
+    ["another model", "ranks differ", "flat", "nan", "infinite", "no pair", "long alpha", "alpha alone", "checkpoint",
      "core of other rank", "garbage", "absent"],
 )  # fmt: skip
 def test_unusable_files_are_refused_at_their_field(name: str, tiny: SdxlModel, tmp_path: Path) -> None:
