@@ -20,7 +20,7 @@ LENGTH = 9
 def restart(x: Tensor, run: Run) -> Tensor:
     """Heun steps; low levels are noised up again and walked down once more."""
     steps = restart_levels(run.sigmas)
-    reached = run.sigmas[0]
+    reached = steps[0][0]
     for step, (sigma, sigma_next) in enumerate(steps):
         if sigma > reached:
             x = add_noise(x, run.draw(reached, sigma), (sigma**2 - reached**2) ** 0.5)
