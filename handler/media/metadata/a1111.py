@@ -57,7 +57,7 @@ _PERFORMANCES = {
 """The mode that takes so many steps, for files that do not name it."""
 
 _NEGATIVE = "Negative prompt:"
-_PAIR = re.compile(r'\s*([A-Za-z][^:,"]*):\s*("(?:[^"\\]|\\.)*"|[^,]*)(?:,|$)')
+_PAIR = re.compile(r'([A-Za-z][^:,"]{0,48}):\s*("(?:[^"\\]|\\.)*"|[^,]*)(?:,|$)')
 _MIN_PAIRS = 3
 """Fewer pairs than this, and the last line is taken for text."""
 

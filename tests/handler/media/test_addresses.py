@@ -62,8 +62,8 @@ def test_global_addresses_are_permitted(address):
 
 def test_nothing_is_permitted_that_python_calls_internal():
     draw = random.Random(1)
-    numbers = [ipaddress.IPv4Address(draw.getrandbits(32)) for _ in range(20_000)]
-    numbers += [ipaddress.IPv6Address(draw.getrandbits(128)) for _ in range(20_000)]
+    numbers = [ipaddress.IPv4Address(draw.getrandbits(32)) for _ in range(8_000)]
+    numbers += [ipaddress.IPv6Address(draw.getrandbits(128)) for _ in range(8_000)]
     wrong = [a for a in numbers if is_permitted(str(a)) and (not a.is_global or a.is_multicast or a.is_reserved)]
     assert wrong == []
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from typing import Any
 
 import pytest
@@ -198,3 +199,12 @@ def test_strange_json_values_are_no_crash(values):
 @given(st.text(alphabet=st.sampled_from(':,"\\ \nabN=0(x'), max_size=200))
 def test_strange_a1111_texts_are_no_crash(text):
     parse(Metadata(MetadataScheme.A1111, text + "\nSteps: 3, Size: q, Sampler: " + text), Installed())
+
+
+@pytest.mark.parametrize(
+    "piece", ["a", " ", "a:", 'a:"', ",", "\\", 'a: "\\', "a, ", "\n", "Negative prompt:", "Steps: 1, "]
+)
+def test_a_megabyte_of_anything_is_parsed_in_time(piece):
+    started = time.monotonic()
+    parse(Metadata(MetadataScheme.A1111, piece * (2**20 // len(piece))), Installed(styles={"A": ("{prompt} b", "c")}))
+    assert time.monotonic() - started < 5
