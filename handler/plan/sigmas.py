@@ -93,8 +93,10 @@ def _exponential(model: ModelSampling, steps: int) -> Levels:
 
 
 def _simple(model: ModelSampling, steps: int) -> Levels:
+    """Evenly spaced entries of the table, each once: a walk of more steps than it has entries is cut to them."""
     stride = len(model.table) / steps
-    return np.array([model.table[-(1 + int(step * stride))] for step in range(steps)])
+    places = dict.fromkeys(1 + int(step * stride) for step in range(steps))
+    return np.array([model.table[-place] for place in places])
 
 
 def _ddim_uniform(model: ModelSampling, steps: int) -> Levels:
