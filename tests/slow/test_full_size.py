@@ -79,7 +79,7 @@ def step(model: SdxlModel) -> torch.Tensor:
 
 def timed(label: str, started: float) -> float:
     now = time.perf_counter()
-    print(f"{label}: {now - started:.1f} s, peak {peak() / GIB:.2f} GiB")
+    print(f"{label}: {now - started:.1f} s, {time.process_time():.1f} s of CPU so far, peak {peak() / GIB:.2f} GiB")
     return now
 
 
