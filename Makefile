@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 run: $(VENV)/.installed
 	$(BIN)/python -u -m handler
 
+# One thread each: two torch processes that both want all cores slow one another down many times.
+test: export OMP_NUM_THREADS = 1
 test: install-test
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest
