@@ -33,6 +33,7 @@ def main() -> None:
 
     runpod.serverless.register_fitness_check(lambda: check_storage(storage))
     sdk.report_refused_results()
+    sdk.keep_early_stops()
     handler = worker.handle if sdk.on_platform() or sdk.serves_api() else sdk.printing(worker.handle)
     runpod.serverless.start(
         {"handler": handler, "concurrency_modifier": lambda _current: settings.concurrency}

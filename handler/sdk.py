@@ -1,7 +1,8 @@
-"""All this worker knows of the RunPod SDK's insides: start-up cost, job-done URL, loss of refused results."""
+"""All this worker knows of the RunPod SDK's insides: start-up cost, job-done URL, lost results and stops."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -15,6 +16,8 @@ Handle = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 _REFUSED = (400, 413)
 _REFUSAL = "RESULT_REFUSED: The platform refused the result of this job"
 _PROGRESS_TIMEOUT_S = 5.0
+_STOP_TRIES = 20
+_STOP_PAUSE_S = 0.05
 
 
 def prepare_environment() -> None:
@@ -110,6 +113,8 @@ def report_refused_results() -> None:
             await send(session, {"error": _REFUSAL}, job, is_stream=is_stream)
         elif status is None or status >= 300:
             await send(session, job_data, job, is_stream=is_stream)
+        else:
+            rp_job.log.info("Finished.", job["id"])
 
     rp_job.send_result = send_or_fail
 
@@ -124,3 +129,25 @@ async def _try_once(session: Any, job_data: Any, job: dict[str, Any]) -> int | N
         return None
     except (TypeError, ValueError):
         return 400
+
+
+def keep_early_stops() -> None:
+    """Make the SDK stop a job whose stop signal comes before its start.
+
+    It forgets a signal for a job that it has taken but not begun, which lasts up to a tenth of a second; the job
+    would then render to its end for nobody.
+    """
+    from runpod.serverless.modules.rp_scale import JobScaler
+
+    stop = JobScaler.stop_job
+
+    async def stop_when_begun(scaler: Any, job_id: str) -> bool:
+        for _ in range(_STOP_TRIES):
+            if job_id in scaler.jobs_tasks:
+                # A task that is cancelled before its first step would never give its slot back.
+                await asyncio.sleep(0)
+                return bool(await stop(scaler, job_id))
+            await asyncio.sleep(_STOP_PAUSE_S)
+        return False
+
+    JobScaler.stop_job = stop_when_begun
