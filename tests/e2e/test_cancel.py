@@ -40,15 +40,16 @@ def test_cancelling_in_mid_denoise_stops_within_a_step(
     assert stopped - cancelled < 0.5 + 3 * step_s
 
 
-def test_a_job_can_be_cancelled_again_and_again(
+def test_a_job_cancelled_as_soon_as_it_is_taken_does_not_run_on(
     client: Client, worker: WorkerProcess, platform: Platform, reference: bytes
 ) -> None:
-    for _ in range(3):
+    for _ in range(4):
         job_id = client.run(endless())
         job = platform.jobs.by_id[job_id]
-        wait_for(lambda job=job: job.progress, 10, "the job to start")
+        wait_for(lambda job=job: job.status == "IN_PROGRESS", 10, "the job to be taken")
         client.cancel(job_id)
         client.cancel(job_id)
+        wait_for(lambda job_id=job_id: "Job stopped." in _lines_of(worker, job_id), 10, "the worker to stop the job")
     assert pixels(client.done(small())) == [reference]
 
 

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
 from PIL import Image
 
 from tests.e2e.jobs import small
@@ -27,6 +26,10 @@ def run_once(home: Path, *arguments: str, **environment: str) -> subprocess.Comp
     )
 
 
+def files_below(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
 def printed(text: str) -> Any:
     """The JSON object among the SDK's lines."""
     return json.JSONDecoder().raw_decode(text, text.index("{\n"))[0]
@@ -37,7 +40,7 @@ def test_a_job_from_test_input_json_leaves_its_picture_in_outputs(tmp_path: Path
     done = run_once(tmp_path)
     assert done.returncode == 0, done.stderr
     [image] = printed(done.stdout)["images"]
-    [file] = (tmp_path / "outputs").iterdir()
+    [file] = files_below(tmp_path / "outputs")
     assert file.name == image["file_name"]
     with Image.open(file) as decoded:
         assert (decoded.format, decoded.size) == ("PNG", (128, 128))
@@ -46,18 +49,11 @@ def test_a_job_from_test_input_json_leaves_its_picture_in_outputs(tmp_path: Path
     assert list((tmp_path / "tmp").rglob("*")) == []
 
 
-@pytest.mark.parametrize(
-    ("argument", "words"),
-    [
-        (json.dumps({"input": {"prompt": "x", "num_images": 0}}), "body.num_images"),
-        (json.dumps({"prompt": "not in an input"}), "input"),
-    ],
-    ids=["invalid field", "no input"],
-)
-def test_a_bad_job_exits_1_with_words(tmp_path: Path, argument: str, words: str) -> None:
-    done = run_once(tmp_path, "--test_input", argument, FOOOCUS_WARM_UP="false")
+def test_a_bad_job_exits_1_and_names_the_field(tmp_path: Path) -> None:
+    job = json.dumps({"input": {"prompt": "x", "num_images": 0}})
+    done = run_once(tmp_path, "--test_input", job, FOOOCUS_WARM_UP="false")
     assert done.returncode == 1
-    assert words in done.stdout + done.stderr
+    assert "body.num_images" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     assert not (tmp_path / "outputs").exists()
 
