@@ -10,7 +10,10 @@ import torch
 
 from schemas.errors import DeviceLost, FooocusError, OutOfMemory
 
-_CPU_ALLOCATION = "not enough memory", "can't allocate memory", "Cannot allocate memory"
+_ALLOCATION = (
+    "not enough memory", "can't allocate memory", "Cannot allocate memory", "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED",
+)  # fmt: skip
 _BROKEN_CONTEXT = (
     "CUDA error", "device-side assert", "illegal memory access", "CUBLAS_STATUS", "CUDNN_STATUS", "device lost",
 )  # fmt: skip
@@ -37,7 +40,7 @@ def classify(error: BaseException) -> FooocusError | None:
     text = str(error)
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return OutOfMemory()
-    if isinstance(error, RuntimeError) and any(mark in text for mark in _CPU_ALLOCATION):
+    if isinstance(error, RuntimeError) and any(mark in text for mark in _ALLOCATION):
         return OutOfMemory()
     if isinstance(error, torch.AcceleratorError):
         return DeviceLost()
