@@ -12,7 +12,7 @@ from torch import Tensor
 
 from handler.engine import checkpoint, device, failures
 from handler.engine.conditioning import Side, TextEncoder
-from handler.engine.lora.file import read
+from handler.engine.lora.file import verify
 from handler.engine.lora.stack import LoraStack
 from handler.engine.picture import Picture
 from handler.engine.preview import Preview
@@ -24,7 +24,6 @@ from handler.engine.sampling.noise import seeded_noise
 from handler.engine.step import OnStep, Step
 from handler.engine.types import Conditioning
 from handler.engine.vae import FACTOR, decode
-from handler.engine.weights import reported_at
 from handler.plan.plan import GuidancePlan, ImagePlan, OutputPlan, Plan, SamplingPlan
 from schemas.enums import OutputFormat, Performance, Sampler, Scheduler
 from schemas.errors import Location
@@ -83,8 +82,7 @@ class Engine:
 
     def check_lora(self, path: Path, loc: Location) -> None:
         """Raise ModelLoadError at `loc` unless the file is a well-formed LoRA."""
-        with reported_at(loc):
-            read(path)
+        verify(path, loc)
 
     def render(self, plan: Plan, on_step: OnStep) -> Iterator[Picture]:
         """Yield the plan's pictures one by one.

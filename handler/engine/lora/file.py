@@ -79,9 +79,9 @@ def read(path: Path) -> LoraFile:
 
 
 def verify(path: Path, loc: Location) -> None:
-    """Judge a file by its header alone. Raises ModelLoadError at `loc` when it is damaged or no LoRA."""
-    with reported_at(loc), WeightsFile(path) as file:
-        _check(file)
+    """Read a file once to see that it is sound. Raises ModelLoadError at `loc` when it is damaged or no LoRA."""
+    with reported_at(loc):
+        read(path)
 
 
 def _check(file: WeightsFile) -> None:

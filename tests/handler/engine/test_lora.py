@@ -306,7 +306,7 @@ def test_unusable_files_are_refused_at_their_field(name: str, tiny: SdxlModel, t
 
 
 @pytest.mark.parametrize("name", ["alpha alone", "checkpoint", "garbage", "absent"])
-def test_a_header_is_enough_to_see_that_a_file_is_no_lora(name: str, tmp_path: Path) -> None:
+def test_a_file_is_verified_without_a_model(name: str, tmp_path: Path) -> None:
     with pytest.raises(ModelLoadError):
         verify(bad(name, tmp_path), LOC)
     verify(KOHYA, LOC)
