@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from tests.e2e.file_store import FileStore, serving_files
 from tests.e2e.jobs import pixels, small, without_pictures
 from tests.support.client import Client
 from tests.support.platform import Platform, serving
@@ -21,6 +22,10 @@ LEAKS = ("Traceback", 'File "', "site-packages", sys.prefix, str(ROOT))
 """What no posted body may hold."""
 
 Start = Callable[..., WorkerProcess]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.import_plugin("tests.support.s3")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -36,7 +41,16 @@ def platform() -> Iterator[Platform]:
 
 
 @pytest.fixture(scope="session")
-def shared_worker(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
+def file_store() -> Iterator[FileStore]:
+    """The place for uploads that the shared worker trusts, although it is at a private address."""
+    with serving_files() as store:
+        yield store
+
+
+@pytest.fixture(scope="session")
+def shared_worker(
+    platform: Platform, file_store: FileStore, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[WorkerProcess]:
     """The demo model, every step reported; its models folder holds a LoRA that shows and broken ones."""
     home = tmp_path_factory.mktemp("worker")
     loras = home / "models" / "loras"
@@ -45,7 +59,7 @@ def shared_worker(platform: Platform, tmp_path_factory: pytest.TempPathFactory) 
     (loras / "empty.safetensors").touch()
     (loras / "folder.safetensors").mkdir()
     save_file(strong_lora(), loras / "strong.safetensors")
-    environment = {"FOOOCUS_PROGRESS_INTERVAL_S": "0"}
+    environment = {"FOOOCUS_PROGRESS_INTERVAL_S": "0", "FOOOCUS_UPLOAD_ORIGIN": file_store.origin}
     with running(WorkerProcess(platform, home, "shared", environment=environment)) as worker:
         yield worker
 

@@ -67,10 +67,11 @@ def test_lora_urls_of_private_addresses_are_refused_alike(client: Client, listen
 def test_uploads_to_private_addresses_are_refused(client: Client, listener: Listener) -> None:
     url = f"http://127.0.0.1:{listener.port}"
     bucket = {"accessId": "a", "accessSecret": "s", "bucketName": "bucket", "endpointUrl": url}
+    fields = ("s3Config.endpointUrl", "uploadUrl")
     jobs = [
         client.run(small(1, sync_mode=False), s3Config=bucket),
-        client.run(small(1, sync_mode=False), uploadUrl=url, uploadToken="t"),
+        client.run(small(1, sync_mode=False), uploadUrl=f"{url}/{{file_name}}", uploadToken="t"),
     ]
-    for job_id in jobs:
-        failed(client.result(job_id))
+    for job_id, field in zip(jobs, fields, strict=True):
+        assert f"{field}: This must be the http or https URL of a public host" in failed(client.result(job_id))
     assert listener.connections == 0
