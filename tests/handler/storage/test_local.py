@@ -62,10 +62,12 @@ def test_a_reader_sees_a_whole_file_or_none(tmp_path):
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    for _ in range(30):
-        store.put("a.png", PICTURE, "image/png")
-    done.set()
-    watcher.join()
+    try:
+        for _ in range(30):
+            store.put("a.png", PICTURE, "image/png")
+    finally:
+        done.set()
+        watcher.join()
     assert sizes == {len(PICTURE)}
 
 

@@ -110,6 +110,23 @@ def test_a_refusal_is_not_tried_again_and_its_text_not_repeated(bucket: Bucket, 
     assert bucket.keys() == []
 
 
+def test_a_refusal_that_comes_while_we_send_is_read(bucket: Bucket):
+    """More than the sockets' buffers hold, so that sending breaks before all is sent."""
+    with fault_proxy(bucket.server.endpoint, refuse_early(403, DENIED)) as proxy:
+        with pytest.raises(StorageUnavailable, match="credentials"):
+            store_of(bucket, endpoint_url=proxy.endpoint).put("a-0.png", bytes(32_000_000), "image/png")
+        assert len(proxy.visits) == 1
+
+
+def test_there_is_no_pause_after_the_last_try(bucket: Bucket):
+    patience = dataclasses.replace(QUICK, attempts=1, total_s=60, pause_s=30)
+    with fault_proxy(bucket.server.endpoint, status(500)) as proxy:
+        started = time.monotonic()
+        with pytest.raises(StorageUnavailable):
+            store_of(bucket, patience=patience, endpoint_url=proxy.endpoint).put("a-0.png", b"x", "image/png")
+        assert time.monotonic() - started < 10
+
+
 def test_damage_on_the_way_is_noticed_by_the_server(bucket: Bucket):
     """The signed MD5 makes the server refuse a body that is not what was sent."""
 
