@@ -27,6 +27,8 @@ LCM_SIGMA_DATA = 0.5
 LCM_TIMESTEP_SCALE = 10.0
 EDM_SIGMA_MIN, EDM_SIGMA_MAX = 0.002, 120.0
 EDM_SIGMA_DATA = 0.5
+# Gaps in log sigma to the entries of a distilled table that differ by less are alike.
+DISTILLED_TIE = 1e-6
 NO_NOISE_YET = 999999999.9
 
 
@@ -86,18 +88,22 @@ def alphas_cumprod() -> NDArray[np.float64]:
 class EpsSampling:
     """Networks that predict unit noise, at every `stride`-th training step counted from the last one.
 
-    Timesteps are those of training, 0..999, and always the nearest the table has, in log sigma.
+    Timesteps are those of training, 0..999, and always the nearest the table has, in log sigma. Schedules do ask
+    for levels halfway between two: there Fooocus goes by the last digit of a float32, and so does the whole table
+    here; in a distilled one the only halfway level that counts (timestep 509) falls to the lower entry.
     """
 
     def __init__(self, stride: int = 1) -> None:
         self.stride = stride
         self.first = stride - 1
+        self._tie = DISTILLED_TIE if stride > 1 else 0.0
         signal = alphas_cumprod()[self.first :: stride]
         self.table = np.sqrt((1.0 - signal) / signal).astype(np.float32)
         self.log_table = float32_log(self.table)
 
     def timestep(self, sigma: float) -> float:
-        nearest = np.argmin(np.abs(float32_log(sigma) - self.log_table))
+        gaps = np.abs(float32_log(sigma) - self.log_table)
+        nearest = np.argmax(gaps <= gaps.min() + self._tie)
         return float(nearest * self.stride + self.first)
 
     def sigma(self, timestep: float) -> float:

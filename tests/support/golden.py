@@ -92,7 +92,7 @@ def error(case: Case, name: str, actual: Any) -> float:
     """
     if name == "expected_json":
         return 0.0 if _same_json(actual, case.expected_json) else math.inf
-    return tensor_error(actual, case.tensors[name], _rule(case, name))
+    return tensor_error(actual, case.tensors[name], rule_for(case, name))
 
 
 def assert_close(case: Case, name: str, actual: Any) -> None:
@@ -121,7 +121,8 @@ def _widen(value: Tensor) -> Tensor:
     return value.float() if narrow else value
 
 
-def _within(absolute: float, relative: float) -> Rule:
+def within(absolute: float, relative: float) -> Rule:
+    """Every value within a distance that grows with the expected one."""
     return lambda a, e: float(((a - e).abs() / (absolute + relative * e.abs())).max())
 
 
@@ -129,7 +130,8 @@ def _floored(share: float) -> Rule:
     return lambda a, e: float(((a - e).abs() / (share * e.abs().clamp(min=1.0))).max())
 
 
-def _of_std(factor: float) -> Rule:
+def of_std(factor: float) -> Rule:
+    """The worst value within a share of the expected tensor's spread."""
     def rule(actual: Tensor, expected: Tensor) -> float:
         worst = float((actual - expected).abs().max())
         return worst / (factor * float(expected.std(correction=0))) if worst else 0.0
@@ -153,7 +155,7 @@ def _mean_levels(most: float) -> Rule:
     return lambda a, e: float((a - e).abs().mean()) / most
 
 
-EXACT = _within(1e-6, 1e-5)
+EXACT = within(1e-6, 1e-5)
 RULES: dict[str, Rule] = {
     "exact_float": EXACT,
     "elementwise": _floored(2e-5),
@@ -166,7 +168,7 @@ RULES: dict[str, Rule] = {
 PICTURE_RULES: dict[str, Rule] = {"vae": _levels(1), "e2e": _levels(2, exceptions=0.001)}
 
 
-def _rule(case: Case, name: str) -> Rule:
+def rule_for(case: Case, name: str) -> Rule:
     """The rule for one tensor: its class's, but exact for the scalars of a run and by levels for pictures."""
     label = case.record["tolerance_class"]
     if label in RULES:
@@ -177,7 +179,7 @@ def _rule(case: Case, name: str) -> Rule:
     if dtype == torch.bool or any(part in name for part in EXACT_PARTS):
         return EXACT
     classes = json.loads((case.root / "index.json").read_text())["tolerance_classes"]
-    return _of_std(classes[label]["factor"])
+    return of_std(classes[label]["factor"])
 
 
 def _same_json(actual: Any, expected: Any) -> bool:

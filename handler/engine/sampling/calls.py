@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,15 +16,25 @@ LONGEST_REPEAT = 4
 LATENT_PIXELS = 8
 SIZE_STEP = 64
 
-SizeIds = tuple[int, int, int, int, int, int]
+GOOD_SCORE, BAD_SCORE = 6.0, 2.5
+
+SizeIds = tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class Side:
-    """All pictures' conditionings of one sign, and the factor on the size they are told at first."""
+    """All pictures' conditionings of one sign, and what the network is told about the picture it shall make.
+
+    emphasis: the factor on the size, at first. aesthetic: the score, for networks that know one.
+    """
 
     conditionings: Sequence[Conditioning]
     emphasis: float
+    aesthetic: float = GOOD_SCORE
+
+
+DescribeSize = Callable[[int, int, Side], tuple[SizeIds, SizeIds]]
+"""(height, width in pixels; a side) -> the size ids its rows are told while sizes are emphasised, and after."""
 
 
 @dataclass(frozen=True)
@@ -48,16 +58,23 @@ def consistent_size(height: int, width: int) -> SizeIds:
     return *_rounded(height, width), 0, 0, *_rounded(height, width)
 
 
-def plan_calls(sides: Sequence[Side], height: int, width: int, dtype: torch.dtype) -> list[Call]:
+def sdxl_ids(height: int, width: int, side: Side) -> tuple[SizeIds, SizeIds]:
+    """What SDXL is told."""
+    return emphasised_size(height, width, side.emphasis), consistent_size(height, width)
+
+
+def plan_calls(
+    sides: Sequence[Side], height: int, width: int, dtype: torch.dtype, describe: DescribeSize = sdxl_ids
+) -> list[Call]:
     """The calls that serve all rows, as few as their lengths allow.
 
     Rows are numbered side by side: all pictures' first side, then all pictures' second. height, width: of the
     latent; dtype: the network's.
     """
-    rows = [(conditioning, side.emphasis) for side in sides for conditioning in side.conditionings]
-    groups = group_lengths([conditioning.cond.shape[1] for conditioning, _ in rows])
     size = height * LATENT_PIXELS, width * LATENT_PIXELS
-    return [_make_call(group, [rows[row] for row in group], size, dtype) for group in groups]
+    rows = [(conditioning, describe(*size, side)) for side in sides for conditioning in side.conditionings]
+    groups = group_lengths([conditioning.cond.shape[1] for conditioning, _ in rows])
+    return [_make_call(group, [rows[row] for row in group], dtype) for group in groups]
 
 
 def group_lengths(lengths: Sequence[int]) -> list[list[int]]:
@@ -79,13 +96,12 @@ def _rounded(height: int, width: int) -> tuple[int, int]:
 
 
 def _make_call(
-    numbers: list[int], rows: Sequence[tuple[Conditioning, float]], size: tuple[int, int], dtype: torch.dtype
+    numbers: list[int], rows: Sequence[tuple[Conditioning, tuple[SizeIds, SizeIds]]], dtype: torch.dtype
 ) -> Call:
     conds = [conditioning.cond for conditioning, _ in rows]
     device = conds[0].device
     tokens = math.lcm(*(cond.shape[1] for cond in conds))
-    emphasised = [emphasised_size(*size, emphasis) for _, emphasis in rows]
-    consistent = [consistent_size(*size)] * len(rows)
+    emphasised, consistent = zip(*(ids for _, ids in rows), strict=True)
     return Call(
         rows=torch.tensor(numbers, device=device),
         context=torch.cat([cond.repeat(1, tokens // cond.shape[1], 1) for cond in conds]).to(dtype),

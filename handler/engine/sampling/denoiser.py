@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from handler.engine.sampling.calls import Call, Side, plan_calls
+from handler.engine.sampling.calls import BAD_SCORE, Call, DescribeSize, Side, plan_calls, sdxl_ids
 from handler.engine.sampling.guidance import Guidance
 from handler.engine.sampling.latents import CHANNELS
 from handler.engine.sampling.network import Network, NetworkInput
@@ -22,7 +22,7 @@ class Denoiser:
     """Called with x: float32 [pictures, 4, h, w] and sigma; returns x0 of that shape.
 
     positive, negative: one per picture; the negative ones are never looked at when cfg is 1.
-    height, width: of the latents.
+    height, width: of the latents. describe: what the network is told about the picture's size.
     """
 
     def __init__(
@@ -34,16 +34,17 @@ class Denoiser:
         negative: Sequence[Conditioning],
         height: int,
         width: int,
+        describe: DescribeSize = sdxl_ids,
     ) -> None:
         sides = [Side(positive, guidance.adm_positive)]
         if not math.isclose(guidance.cfg, 1.0):
-            sides.append(Side(negative, guidance.adm_negative))
+            sides.append(Side(negative, guidance.adm_negative, BAD_SCORE))
         device = positive[0].cond.device
         self._network = network
         self._model = model_sampling(scheduler)
         self._guidance = Guidance(guidance, device)
         self._emphasis_above = LAST_TIMESTEP * (1.0 - guidance.adm_end)
-        self._calls = plan_calls(sides, height, width, network.dtype)
+        self._calls = plan_calls(sides, height, width, network.dtype, describe)
         self._row_order = torch.cat([call.rows for call in self._calls]).argsort()
         shape = (len(sides), len(positive), CHANNELS, height, width)
         self._sample = torch.empty(shape, dtype=network.dtype, device=device)

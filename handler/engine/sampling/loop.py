@@ -25,11 +25,11 @@ def sample(
     on_step: see `Run`; its prediction is in sampler units. What it raises ends the run and passes through.
     """
     run = Run(denoise, noise.draw, on_step, plan.sigmas, model_sampling(plan.scheduler))
-    return from_sampler(SAMPLERS[plan.sampler](_start(plan, noise, latent), run), plan.scheduler)
+    return from_sampler(SAMPLERS[plan.sampler](start(plan, noise, latent), run), plan.scheduler)
 
 
-def _start(plan: SamplingPlan, noise: Noise, latent: Tensor | None) -> Tensor:
-    """Scaled noise on the latent; no latent means one of zeros, which is not 0 in every scheduler's units."""
+def start(plan: SamplingPlan, noise: Noise, latent: Tensor | None = None) -> Tensor:
+    """Scaled noise on the latent, in sampler units; no latent means one of zeros, not 0 in every scheduler's units."""
     unit = noise.start()
     sigma_max = float(model_sampling(plan.scheduler).table[-1])
     below = torch.zeros_like(unit) if latent is None else latent.float()

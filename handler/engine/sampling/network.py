@@ -15,7 +15,7 @@ class NetworkInput:
     """Independent rows, each one picture's positive or negative side.
 
     sample: [rows, 4, h, w], scaled, in the network's dtype. timesteps: float32 [rows], all alike.
-    context: [rows, tokens, dim]; pooled: [rows, pooled_dim]; time_ids: float32 [rows, 6], SDXL's size ids.
+    context: [rows, tokens, dim]; pooled: [rows, pooled_dim]; time_ids: float32 [rows, ids], six ids for SDXL.
     sigma: the noise level `timesteps` stands for. `sample` and `timesteps` are reused by the next call.
     """
 
@@ -36,7 +36,7 @@ class Network(Protocol):
 
 
 class UnetNetwork:
-    """diffusers' SDXL UNet, as it is."""
+    """diffusers' UNet of SDXL or its refiner, as it is; one of SD 1.5 heeds neither pooled text nor size ids."""
 
     def __init__(self, unet: UNet2DConditionModel) -> None:
         self.unet = unet

@@ -13,6 +13,9 @@ from handler.engine.sampling.latents import CHANNELS
 from handler.engine.sampling.samplers import BROWNIAN
 from handler.plan.plan import SamplingPlan
 
+# To so many digits torchsde rounds times, its ends too, and warns about times outside of its ends.
+DIGITS = 6
+
 
 class Noise(Protocol):
     """Unit Gaussian noise, float32 [pictures, 4, height, width] on the latents' device."""
@@ -67,10 +70,12 @@ class BrownianNoise(GaussianNoise):
     ) -> None:
         super().__init__(seeds, height, width, device)
         origin = torch.zeros(self._shape, device=device)
+        self._ends = round(sigma_min, DIGITS), round(sigma_max, DIGITS)
         self._paths = [torchsde.BrownianTree(sigma_min, origin, sigma_max, entropy=seed) for seed in seeds]
 
     def draw(self, sigma: float, sigma_next: float) -> Tensor:
-        increments = [path(sigma_next, sigma) for path in self._paths]
+        start, end = max(sigma_next, self._ends[0]), min(sigma, self._ends[1])
+        increments = [path(start, end) for path in self._paths]
         return torch.cat(increments).mul_(-((sigma - sigma_next) ** -0.5))
 
 

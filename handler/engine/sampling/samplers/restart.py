@@ -36,9 +36,10 @@ def restart_levels(sigmas: tuple[float, ...]) -> list[tuple[float, float]]:
 
     Below 20 steps there are none. From 20 on a segment of 9 steps is repeated once, from 36 on one of a quarter
     of the steps twice; those steps are taken off the main walk, which then is a Karras schedule in any case.
+    Where the schedule does not go down to 0 there are none either.
     """
     steps = len(sigmas) - 1
-    if steps < FROM_STEPS:
+    if steps < FROM_STEPS or sigmas[-1] > 0:
         return _pairs(sigmas)
     length, times = LENGTH, 1
     if steps >= TWICE_FROM_STEPS:

@@ -23,7 +23,7 @@ class Run:
 
     denoise: x and its noise level to the prediction of x0. draw: unit noise for the step between two levels.
     on_step: told the step's index, their number and the prediction, after the step's first model call; may raise.
-    sigmas: falling, `steps + 1` of them.
+    sigmas: falling, `steps + 1` of them, down to 0 unless another run goes on from there.
     """
 
     denoise: Denoise

@@ -28,7 +28,7 @@ def uni_pc_bh2(x: Tensor, run: Run) -> Tensor:
 
 
 def _uni_pc(x: Tensor, run: Run, exponential: bool) -> Tensor:
-    sigmas = (*run.sigmas[:-1], LAST_SIGMA)
+    sigmas = (*run.sigmas[:-1], run.sigmas[-1] or LAST_SIGMA)
     top_order = min(ORDER, run.steps - 1)
     history = [run.denoise(x, sigmas[0])]
     for step in range(1, run.steps + 1):
