@@ -54,6 +54,12 @@ def test_every_address_of_a_closed_block_is_refused(block):
     assert [address for address in sample(block) if is_permitted(address)] == []
 
 
+@pytest.mark.parametrize("address", ["2001:470:1f0b::200:5efe:7f00:1", "2606:4700::5efe:a00:1", "fe80::5efe:7f00:1"])
+def test_isatap_addresses_carry_others_and_are_refused(address):
+    assert not is_permitted(address)
+    assert not is_permitted(address, allow_private=True)
+
+
 @pytest.mark.parametrize("address", OPEN)
 def test_global_addresses_are_permitted(address):
     assert is_permitted(address)
