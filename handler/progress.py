@@ -76,7 +76,7 @@ class PostedProgress:
             body, self._waiting = self._waiting, None
             if body is not None:
                 await self._post(body)
-            if self._closed:
+            if self._closed and self._waiting is None:
                 return
 
     async def drain(self, flush: bool) -> None:
