@@ -15,7 +15,7 @@ from handler.storage.target import S3Target
 if TYPE_CHECKING:
     from tests.support.s3 import Bucket
 
-QUICK = Patience(attempts=3, total_s=5, connect_s=2, silence_s=2, pause_s=0.02)
+QUICK = Patience(attempts=3, total_s=20, connect_s=2, silence_s=2, pause_s=0.02)
 
 
 def pytest_configure(config: pytest.Config) -> None:

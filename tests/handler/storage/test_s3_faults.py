@@ -32,7 +32,7 @@ PICTURE = hashlib.shake_256(b"picture").digest(1_500_000)
 SLOW_DOWN = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>m</Message></Error>"
 STALLED = b"<Error><Code>RequestTimeout</Code></Error>"
 DENIED = b"<Error><Code>AccessDenied</Code><Message>The Secret Text Of A Server</Message></Error>"
-BUSY = Patience(attempts=3, total_s=5, connect_s=1, silence_s=0.4, pause_s=0.02)
+HASTY = dataclasses.replace(QUICK, silence_s=0.4)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ BUSY = Patience(attempts=3, total_s=5, connect_s=1, silence_s=0.4, pause_s=0.02)
 )
 def test_after_a_fault_that_passes_the_object_is_whole(bucket: Bucket, faults: list[Fault]):
     with fault_proxy(bucket.server.endpoint, *faults) as proxy:
-        url = store_of(bucket, patience=BUSY, endpoint_url=proxy.endpoint).put("a-0.png", PICTURE, "image/png")
+        url = store_of(bucket, endpoint_url=proxy.endpoint).put("a-0.png", PICTURE, "image/png")
         assert len(proxy.visits) == len(faults) + 1
         with urllib.request.urlopen(url, timeout=10) as answer:
             assert answer.read() == PICTURE
@@ -63,10 +63,10 @@ def test_after_a_fault_that_passes_the_object_is_whole(bucket: Bucket, faults: l
 def test_a_fault_that_stays_ends_after_the_allowed_tries(bucket: Bucket, fault: Fault, caplog):
     caplog.set_level(logging.INFO, "handler")
     with fault_proxy(bucket.server.endpoint, *[fault] * 20) as proxy:
-        store = store_of(bucket, patience=BUSY, endpoint_url=proxy.endpoint)
+        store = store_of(bucket, patience=HASTY, endpoint_url=proxy.endpoint)
         with pytest.raises(StorageUnavailable) as failure:
             store.put("a-0.png", PICTURE, "image/png")
-    assert len(proxy.visits) == BUSY.attempts
+    assert len(proxy.visits) == HASTY.attempts
     assert bucket.keys() == []
     assert failure.value.retryable
     assert "127.0.0.1" not in failure.value.line()
