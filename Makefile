@@ -31,5 +31,5 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	touch $@
 
 .venv-s3/.installed: tests/support/install_s3.sh tests/support/s3-requirements.txt
-	sh tests/support/install_s3.sh
+	sh tests/support/install_s3.sh .venv-s3 $(PYTHON)
 	touch $@
