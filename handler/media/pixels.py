@@ -145,7 +145,7 @@ def _to_srgb(colour: Image.Image, profile: Any) -> Image.Image:
     if isinstance(profile, bytes) and profile:
         try:
             return _apply(ImageCms.ImageCmsProfile(BytesIO(profile)), colour)
-        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        except (ImageCms.PyCMSError, OSError, ValueError):
             pass
     return colour.convert("RGB")
 

@@ -1,0 +1,89 @@
+"""Pictures in another size or with other channels, as Fooocus makes them: Lanczos, transparency on white."""
+
+from __future__ import annotations
+
+import math
+from enum import IntEnum
+
+import numpy as np
+from PIL import Image
+
+from handler.plan.sizes import fit_class
+
+
+class ResizeMode(IntEnum):
+    """How a picture is fitted into a frame of other proportions."""
+
+    SQUASH = 0
+    COVER = 1
+    """The frame is filled and the rest cut away, evenly on both sides."""
+    CONTAIN = 2
+    """The whole picture is in the middle, its edges drawn out to the frame."""
+
+
+def lanczos(pixels: np.ndarray, width: float, height: float) -> np.ndarray:
+    """uint8 [h, w] or [h, w, 3] in another size; sides are truncated to whole pixels."""
+    image = Image.fromarray(pixels)
+    return np.array(image.resize((int(width), int(height)), Image.Resampling.LANCZOS))
+
+
+def resize(pixels: np.ndarray, width: int, height: int, mode: ResizeMode = ResizeMode.COVER) -> np.ndarray:
+    """uint8 [h, w, 3] -> [height, width, 3]."""
+    if mode is ResizeMode.SQUASH:
+        return lanczos(pixels, width, height)
+    return _cover(pixels, width, height) if mode is ResizeMode.COVER else _contain(pixels, width, height)
+
+
+def fit_to_class(pixels: np.ndarray, target: int) -> np.ndarray:
+    """A picture in the size class `target` (see `handler.plan.sizes.fit_class`); as it is when it has that class."""
+    height, width = fit_class(*pixels.shape[:2], target)
+    return pixels if (height, width) == pixels.shape[:2] else lanczos(pixels, width, height)
+
+
+def three_channels(pixels: np.ndarray) -> np.ndarray:
+    """uint8 [h, w], [h, w, 1], [h, w, 3] or [h, w, 4] -> [h, w, 3]; transparency shows white. ValueError otherwise."""
+    if pixels.ndim == 2:
+        pixels = pixels[:, :, None]
+    channels = pixels.shape[2]
+    if channels == 1:
+        return np.repeat(pixels, 3, axis=2)
+    if channels == 3:
+        return pixels
+    if channels != 4:
+        raise ValueError("expected 1, 3 or 4 channels")
+    alpha = pixels[:, :, 3:].astype(np.float32) / 255.0
+    shown = pixels[:, :, :3].astype(np.float32) * alpha + 255.0 * (1.0 - alpha)
+    return shown.clip(0, 255).astype(np.uint8)
+
+
+def image_grid(pictures: list[np.ndarray]) -> np.ndarray:
+    """Pictures of one size, uint8 [h, w, 3], in rows as near to a square number as they go; free places are black."""
+    height, width, channels = pictures[0].shape
+    columns = math.ceil(math.sqrt(len(pictures)))
+    rows = math.ceil(len(pictures) / columns)
+    grid = np.zeros((rows * height, columns * width, channels), dtype=np.uint8)
+    for index, picture in enumerate(pictures):
+        row, column = divmod(index, columns)
+        grid[row * height : (row + 1) * height, column * width : (column + 1) * width] = picture
+    return grid
+
+
+def _cover(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
+    source_height, source_width = pixels.shape[:2]
+    if width / height > source_width / source_height:
+        scaled = lanczos(pixels, width, source_height * width // source_width)
+    else:
+        scaled = lanczos(pixels, source_width * height // source_height, height)
+    top, left = (scaled.shape[0] - height) // 2, (scaled.shape[1] - width) // 2
+    return scaled[top : top + height, left : left + width]
+
+
+def _contain(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
+    source_height, source_width = pixels.shape[:2]
+    if width / height < source_width / source_height:
+        scaled = lanczos(pixels, width, source_height * width // source_width)
+    else:
+        scaled = lanczos(pixels, source_width * height // source_height, height)
+    top, left = (height - scaled.shape[0]) // 2, (width - scaled.shape[1]) // 2
+    bottom, right = height - scaled.shape[0] - top, width - scaled.shape[1] - left
+    return np.pad(scaled, ((top, bottom), (left, right), (0, 0)), mode="edge")
