@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from handler.plan.plan import GuidancePlan
 from schemas.enums import Performance, Sampler, Scheduler
@@ -20,6 +22,11 @@ class Mode:
     lora: tuple[str, float] | None = None
     sampler: Sampler | None = None
     scheduler: Scheduler | None = None
+
+    def free_loras(self, files: Sequence[str]) -> list[str]:
+        """The LoRA files a prompt may name: all but the one the mode brings itself."""
+        reserved = self.lora[0] if self.lora else None
+        return [file for file in files if PurePath(file).name != reserved]
 
 
 MODES: dict[Performance, Mode] = {

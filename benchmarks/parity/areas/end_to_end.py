@@ -1,0 +1,160 @@
+"""Complete requests: from the request's fields to the picture and its log entries, by the worker's own engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.parity.areas.text import expand
+from benchmarks.parity.kind import Kind, Results, not_built
+from benchmarks.parity.networks import BASE, Networks
+from benchmarks.parity.outcome import NotCovered, Omitted
+from benchmarks.parity.vectors import Case
+from handler.engine.engine import Engine, Prompts
+from handler.engine.preview import Preview
+from handler.metadata import entries
+from handler.plan.build import PlanSources, build_plan
+from handler.plan.plan import Plan
+from handler.plan.prompt.process import PromptSources
+from handler.plan.prompt.styles import load_styles
+from handler.plan.prompt.wildcards import Wildcards
+from handler.plan.unsupported import refuse_unsupported
+from schemas.advanced import Advanced
+from schemas.enums import OutputFormat, Performance, RefinerSwapMethod, Sampler, Scheduler
+from schemas.errors import InvalidInput
+from schemas.parts import AdvancedLora, FreeU
+from schemas.request import TextToImageRequest
+
+OFF = -1
+NONE = "None"
+
+
+class WatchedEngine(Engine):
+    """Keeps what a job is made of on its way to the picture."""
+
+    prompts: Prompts
+    latents: list[Tensor]
+
+    def _encode(self, plan: Plan, *args: Any) -> Prompts:
+        self.prompts = super()._encode(plan, *args)
+        return self.prompts
+
+    def _sample(self, *args: Any, **options: Any) -> Tensor:
+        latent = super()._sample(*args, **options)
+        self.latents.append(latent.clone())
+        return latent
+
+
+def request_of(case: Case) -> TextToImageRequest:
+    """Built unchecked: the vectors use styles of their own, and sizes that are no multiples of 8."""
+    asked = case.parameters["request"]
+    positive, negative, end = asked["adm"]
+    advanced = Advanced.model_construct(
+        performance=Performance(asked["performance"]),
+        num_images=asked["image_number"],
+        loras=tuple(AdvancedLora(path=name, scale=scale) for used, name, scale in asked["loras"] if used),
+        overwrite_width=_given(asked["ov_w"]),
+        overwrite_height=_given(asked["ov_h"]),
+        overwrite_step=_given(asked["ov_step"]),
+        overwrite_switch=_given(asked["ov_switch"]),
+        refiner_model=None if asked["refiner"] == NONE else asked["refiner"],
+        refiner_swap_method=RefinerSwapMethod(asked["swap"]),
+        sampler_name=Sampler(asked["sampler"]),
+        scheduler_name=Scheduler(asked["scheduler"]),
+        adm_scaler_positive=positive,
+        adm_scaler_negative=negative,
+        adm_scaler_end=end,
+        adaptive_cfg=asked["adaptive"],
+        clip_skip=asked["clip_skip"],
+        freeu=asked["freeu"] and FreeU(**dict(zip(("b1", "b2", "s1", "s2"), asked["freeu"], strict=True))),
+        disable_seed_increment=asked["no_seed_inc"],
+        read_wildcards_in_order=asked["in_order"],
+    )
+    return TextToImageRequest.model_construct(
+        prompt=asked["prompt"],
+        negative_prompt=asked["negative_prompt"],
+        styles=tuple(asked["style_selections"]),
+        guidance_scale=asked["cfg"],
+        sharpness=asked["sharpness"],
+        refiner_switch=asked["refiner_switch"],
+        output_format=OutputFormat(asked["output_format"]),
+        seed=asked["seed"],
+        advanced=advanced,
+    )
+
+
+def _given(value: float) -> float | None:
+    return None if value == OFF else value
+
+
+def sources(case: Case, networks: Networks) -> PlanSources:
+    """The set's own styles, wildcards and LoRAs."""
+    assets = case.folder.parent / "assets"
+    texts = case.root / "text"
+    checkpoints = networks.models / "checkpoints"
+    return PlanSources(
+        prompts=PromptSources(
+            load_styles(texts / "styles_loaded" / "styles"),
+            expand,
+            Wildcards.load(texts / "wildcards" / "wildcards"),
+        ),
+        lora_files=tuple(sorted(path.name for path in assets.glob("*.safetensors"))),
+        find_lora=lambda name, loc: assets / name,
+        allow_unchecked=True,
+        base=checkpoints / BASE,
+        find_checkpoint=lambda name, loc: networks.checkpoint(name),
+    )
+
+
+def text_to_image(case: Case, networks: Networks) -> Results:
+    request = request_of(case)
+    try:
+        refuse_unsupported(request)
+    except InvalidInput as refusal:
+        raise NotCovered(f"feature not built yet: {refusal}") from None
+    plan = build_plan(request, "", sources(case, networks))
+    engine = WatchedEngine(networks.model, None, Preview.load(networks.models, []), networks.models / "embeddings")
+    engine.latents = []
+    timesteps: list[float] = []
+    with networks.told_timesteps(timesteps):
+        pictures = [picture.pixels for picture in engine.render(plan, lambda step: None)]
+    results: dict[str, Any] = {"eval_timestep": torch.tensor(timesteps)}
+    for index, pixels in enumerate(pictures):
+        results |= _picture(plan, engine, index, pixels)
+    return results | {"expected_json": {"log_entries": _log(case, plan)}}
+
+
+def _picture(plan: Plan, engine: WatchedEngine, index: int, pixels: np.ndarray) -> dict[str, Any]:
+    results: dict[str, Any] = {
+        f"final_latent_{index}": engine.latents[index],
+        f"sigmas_{index}": torch.tensor(plan.sampling.sigmas),
+        f"image_{index}.png": pixels,
+    }
+    for side in ("positive", "negative"):
+        conditioning = getattr(engine.prompts, side)[index]
+        used = side == "positive" or plan.guidance.cfg != 1
+        nothing = Omitted("negative side of a run at CFG 1, which is never computed")
+        results[f"{side}_cond_{index}"] = conditioning.cond if used else nothing
+        results[f"{side}_pooled_{index}"] = conditioning.pooled if used else nothing
+    return results
+
+
+def _log(case: Case, plan: Plan) -> list[list[list[Any]]]:
+    """Fooocus's entries have a label for people first, which this worker has no use for."""
+    labels = {key: label for entry in case.expected_json["log_entries"] for label, key, _ in entry}
+    return [
+        [[labels.get(key), key, value] for key, value in entries(plan, image, BASE).items()] for image in plan.images
+    ]
+
+
+def _is_request(case: Case) -> bool:
+    return "request" in case.parameters
+
+
+KINDS = (
+    Kind(lambda case: _is_request(case) and case.parameters["request"]["use_image"], not_built),
+    Kind(lambda case: _is_request(case) and case.has("expected", "final_latent_0"), text_to_image),
+)

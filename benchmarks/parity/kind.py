@@ -1,0 +1,33 @@
+"""A kind of case: how its record is recognised, and how this worker computes what it expects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.parity.networks import Networks
+from benchmarks.parity.outcome import NotCovered
+from benchmarks.parity.vectors import Case
+
+Results = Mapping[str, Any]
+"""For each expected tensor, file or `expected_json` of a case: the worker's value, a `Share`, or `Omitted`."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """matches: looks at the record's structure only. compute: may raise NotCovered or IntendedDiffers."""
+
+    matches: Callable[[Case], bool]
+    compute: Callable[[Case, Networks], Results]
+
+
+def has_rows_of(case: Case, *keys: str) -> bool:
+    """Whether the expected JSON is a list of objects that all have these keys."""
+    rows = case.expected_json
+    return isinstance(rows, list) and bool(rows) and all(isinstance(row, dict) and row.keys() >= {*keys} for row in rows)
+
+
+def not_built(case: Case, networks: Networks) -> Results:
+    """Compute nothing, and say so."""
+    raise NotCovered("feature not built yet")
