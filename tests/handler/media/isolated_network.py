@@ -74,9 +74,10 @@ def prepare() -> None:
     commands += [f"ip addr add {a}/32 dev lo" for a in (*GLOBAL, *INTERNAL) if "." in a]
     for command in commands:
         subprocess.run(command.split(), check=True)
-    with tempfile.NamedTemporaryFile("w", suffix=".conf", delete=False) as file:
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
         file.write("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
-    subprocess.run(["mount", "--bind", file.name, "/etc/resolv.conf"], check=True)
+        file.flush()
+        subprocess.run(["mount", "--bind", file.name, "/etc/resolv.conf"], check=True)
 
 
 def serve_names() -> None:

@@ -53,6 +53,7 @@ def test_other_sources_are_refused_with_a_clear_text(source):
     TEXT[:-1], TEXT + "=", TEXT[:50] + "\n" + TEXT[50:], TEXT[:50] + " " + TEXT[50:],
     TEXT.replace("/", "_").replace("+", "-") + "-_",
     TEXT[:50] + "%3D" + TEXT[50:], TEXT[:50] + "é" + TEXT[50:], TEXT[:51] + "=" + TEXT[51:], "====", "A", "AA=A", "",
+    *(TEXT[:48] + bad + TEXT[48:] for bad in ("\n\r\n\r", "    ", "-_-_", "%%%%", "====", "AA==")), "AB==" + TEXT,
 ])  # fmt: skip
 def test_only_plain_base64_is_read(text):
     with pytest.raises((ImageLoadError, UnsupportedImageFormat)):
