@@ -25,7 +25,9 @@ class Kind:
 def has_rows_of(case: Case, *keys: str) -> bool:
     """Whether the expected JSON is a list of objects that all have these keys."""
     rows = case.expected_json
-    return isinstance(rows, list) and bool(rows) and all(isinstance(row, dict) and row.keys() >= {*keys} for row in rows)
+    if not isinstance(rows, list) or not rows:
+        return False
+    return all(isinstance(row, dict) and row.keys() >= {*keys} for row in rows)
 
 
 def not_built(case: Case, networks: Networks) -> Results:

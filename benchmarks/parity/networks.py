@@ -6,10 +6,9 @@ import copy
 import shutil
 import tempfile
 from collections.abc import Iterator
-from functools import cached_property
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -40,7 +39,7 @@ class Networks:
     def __enter__(self) -> Networks:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *failure: object) -> None:
         self._folder.cleanup()
 
     @cached_property

@@ -9,7 +9,11 @@ from dataclasses import dataclass
 
 from benchmarks.parity.outcome import Outcome, Status
 
+COMPARED = (Status.CHECKED, Status.FAILED)
 GOOD = (Status.CHECKED, Status.INTENDED_DIFFERS, Status.NOT_COVERED)
+
+
+HEAD = ("group", "vectors", "checked", "worst error / tolerance", "failed", "differs", "not covered", "tolerance")
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ def _row(group: str, members: Sequence[Outcome]) -> Row:
         len(members),
         Counter(member.status for member in members),
         max(member.worst for member in members),
-        tuple(sorted({member.tolerance_class for member in members if member.status in (Status.CHECKED, Status.FAILED)})),
+        tuple(sorted({member.tolerance_class for member in members if member.status in COMPARED})),
     )
 
 
@@ -54,7 +58,7 @@ def magnitude(share: float) -> str:
 
 def text(outcomes: Sequence[Outcome]) -> str:
     """The report for a terminal."""
-    table = [("group", "vectors", "checked", "worst error / tolerance", "failed", "differs", "not covered", "tolerance")]
+    table = [HEAD]
     for row in rows(outcomes):
         counts = row.statuses
         table.append(
@@ -79,11 +83,19 @@ def _remarks(outcomes: Sequence[Outcome]) -> list[str]:
     for status in (Status.FAILED, Status.UNKNOWN, Status.INTENDED_DIFFERS, Status.NOT_COVERED):
         found = [outcome for outcome in outcomes if outcome.status is status]
         if found:
-            lines += ["", f"{status}:", *(f"  {outcome.id}: {outcome.detail}" for outcome in found)]
+            lines += ["", f"{status}:", *_by_reason(found)]
     reasons = omissions(outcomes)
     if reasons:
         lines += ["", "values left out:", *(f"  {count} x {reason}" for reason, count in sorted(reasons.items()))]
     return lines
+
+
+def _by_reason(outcomes: Iterable[Outcome]) -> list[str]:
+    """Cases with the same to say share a line."""
+    names: dict[str, list[str]] = defaultdict(list)
+    for outcome in outcomes:
+        names[outcome.detail].append(outcome.id)
+    return [f"  {detail}: {', '.join(ids)}" for detail, ids in names.items()]
 
 
 def omissions(outcomes: Iterable[Outcome]) -> Counter[str]:

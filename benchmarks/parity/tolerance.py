@@ -34,7 +34,7 @@ def error(case: Case, name: str, actual: Any) -> float:
 
 def expected(case: Case, name: str) -> Tensor:
     """The recorded tensor, or the pixels of the recorded PNG file."""
-    return case.tensors[name] if name in case.tensors else torch.tensor(case.picture(name))
+    return case.tensors[name] if name in case.tensors else torch.tensor(case.picture(name).copy())
 
 
 def tensor_error(actual: Any, expected: Tensor, rule: Rule) -> float:
@@ -42,7 +42,8 @@ def tensor_error(actual: Any, expected: Tensor, rule: Rule) -> float:
 
     Rows recorded as NaN (Fooocus's tcd ends in it where a schedule goes down to timestep 0) only ask for numbers.
     """
-    actual = torch.as_tensor(actual).detach().cpu().double()
+    actual = torch.tensor(actual) if not isinstance(actual, Tensor) else actual.detach().cpu()
+    actual = actual.double()
     if actual.shape != expected.shape or not actual.isfinite().all():
         return math.inf
     if expected.numel() == 0:

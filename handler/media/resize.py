@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from enum import IntEnum
+from fractions import Fraction
 
 import numpy as np
 from PIL import Image
@@ -69,21 +71,42 @@ def image_grid(pictures: list[np.ndarray]) -> np.ndarray:
 
 
 def _cover(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
-    source_height, source_width = pixels.shape[:2]
-    if width / height > source_width / source_height:
-        scaled = lanczos(pixels, width, source_height * width // source_width)
-    else:
-        scaled = lanczos(pixels, source_width * height // source_height, height)
-    top, left = (scaled.shape[0] - height) // 2, (scaled.shape[1] - width) // 2
+    scaled = lanczos(pixels, *_scaled_size(pixels, width, height, max))
+    left, top = _offset(scaled.shape[1], width), _offset(scaled.shape[0], height)
     return scaled[top : top + height, left : left + width]
 
 
 def _contain(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
-    source_height, source_width = pixels.shape[:2]
-    if width / height < source_width / source_height:
-        scaled = lanczos(pixels, width, source_height * width // source_width)
-    else:
-        scaled = lanczos(pixels, source_width * height // source_height, height)
-    top, left = (height - scaled.shape[0]) // 2, (width - scaled.shape[1]) // 2
+    scaled = lanczos(pixels, *_scaled_size(pixels, width, height, min))
+    left, top = _offset(width, scaled.shape[1]), _offset(height, scaled.shape[0])
     bottom, right = height - scaled.shape[0] - top, width - scaled.shape[1] - left
-    return np.pad(scaled, ((top, bottom), (left, right), (0, 0)), mode="edge")
+    filled = np.pad(scaled, ((top, bottom), (left, right), (0, 0)), mode="edge")
+    if top:
+        filled[:top] = _edge(scaled, 0)
+    if bottom:
+        filled[-bottom:] = _edge(scaled, len(scaled))
+    if left:
+        filled[:, :left] = _edge(scaled.swapaxes(0, 1), 0).swapaxes(0, 1)
+    if right:
+        filled[:, -right:] = _edge(scaled.swapaxes(0, 1), scaled.shape[1]).swapaxes(0, 1)
+    return filled
+
+
+def _scaled_size(
+    pixels: np.ndarray, width: int, height: int, choose: Callable[[Fraction, Fraction], Fraction]
+) -> tuple[int, int]:
+    """Width and height at the chosen one of the two factors that fit a side exactly; the other side is truncated."""
+    source_height, source_width = pixels.shape[:2]
+    factor = choose(Fraction(width, source_width), Fraction(height, source_height))
+    return int(source_width * factor), int(source_height * factor)
+
+
+def _offset(longer: int, shorter: int) -> int:
+    """Where the shorter side begins on the longer one, middle on middle."""
+    return longer // 2 - shorter // 2
+
+
+def _edge(pixels: np.ndarray, row: int) -> np.ndarray:
+    """[1, w, 3]: the colours on the line before `row`, as a cubic filter of no height sees them; Fooocus's filling."""
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    return np.array(image.resize((image.width, 1), Image.Resampling.BICUBIC, box=(0, row, image.width, row)))

@@ -25,6 +25,8 @@ STEP = 64
 LATENT_STEP = 8
 MAX_PASSES = 256
 SMALLEST_CLASS, LARGEST_CLASS = 1024, 2048
+UPSCALER_FACTOR = 4
+"""The upscaler's network quadruples sides, whatever was asked for; its result is scaled down then."""
 LARGEST_DIFFUSED = 2800
 """Upscaled pictures of a larger size class are delivered as they are: diffusing them would need too much memory."""
 
@@ -105,11 +107,15 @@ def vary_size(height: int, width: int, method: UovMethod) -> UovSize:
 
 
 def upscale_size(height: int, width: int, method: UovMethod) -> UovSize:
-    """A picture to upscale is brought at least to class 1024. Sides of the factor's product are truncated."""
+    """A picture to upscale is brought at least to class 1024. Sides of the factor's product are truncated.
+
+    Where the factor does not reach that class, the upscaler's whole result is fitted into it.
+    """
     factor = UPSCALE_FACTOR[method]
     reached = size_class(height * factor, width * factor)
     exact = int(height * factor), int(width * factor)
-    image = fit_class(height, width, SMALLEST_CLASS) if reached < SMALLEST_CLASS else exact
+    whole = UPSCALER_FACTOR * height, UPSCALER_FACTOR * width
+    image = fit_class(*whole, SMALLEST_CLASS) if reached < SMALLEST_CLASS else exact
     if method is UovMethod.UPSCALE_FAST_2 or reached > LARGEST_DIFFUSED:
         return UovSize(image, (0, 0), 0.0, tiled=False)
     return UovSize(image, _whole(image), UPSCALE_DENOISE, tiled=True)

@@ -50,5 +50,5 @@ def ids_of(chunks: list[Chunk]) -> Tensor:
 
 KINDS = (
     Kind(lambda case: "text" in case.parameters and case.has("expected", "tokens_l", "cond", "pooled"), one_text),
-    Kind(lambda case: case.parameters.keys() >= {"texts", "pool_top_k"} and case.has("expected", "cond"), several_texts),
+    Kind(lambda case: "texts" in case.parameters and case.has("expected", "cond", "pooled"), several_texts),
 )

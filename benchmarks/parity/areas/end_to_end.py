@@ -15,6 +15,7 @@ from benchmarks.parity.outcome import NotCovered, Omitted
 from benchmarks.parity.vectors import Case
 from handler.engine.engine import Engine, Prompts
 from handler.engine.preview import Preview
+from handler.engine.refiner.refiner import Finished
 from handler.metadata import entries
 from handler.plan.build import PlanSources, build_plan
 from handler.plan.plan import Plan
@@ -42,10 +43,10 @@ class WatchedEngine(Engine):
         self.prompts = super()._encode(plan, *args)
         return self.prompts
 
-    def _sample(self, *args: Any, **options: Any) -> Tensor:
-        latent = super()._sample(*args, **options)
-        self.latents.append(latent.clone())
-        return latent
+    def _sample(self, *args: Any, **options: Any) -> Finished:
+        finished = super()._sample(*args, **options)
+        self.latents.append(finished.latent.clone())
+        return finished
 
 
 def request_of(case: Case) -> TextToImageRequest:
@@ -116,7 +117,7 @@ def text_to_image(case: Case, networks: Networks) -> Results:
     except InvalidInput as refusal:
         raise NotCovered(f"feature not built yet: {refusal}") from None
     plan = build_plan(request, "", sources(case, networks))
-    engine = WatchedEngine(networks.model, None, Preview.load(networks.models, []), networks.models / "embeddings")
+    engine = WatchedEngine(networks.model, None, Preview.load(networks.models, []), (networks.models,))
     engine.latents = []
     timesteps: list[float] = []
     with networks.told_timesteps(timesteps):

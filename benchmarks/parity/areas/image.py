@@ -19,15 +19,13 @@ METHODS = {method.lower(): method for method in UovMethod}
 
 
 def size_classes(case: Case, networks: Networks) -> Results:
-    return {"expected_json": [row | _class_of(row["height"], row["width"], row["target"]) for row in case.expected_json]}
+    return {"expected_json": [row | _class_of(row) for row in case.expected_json]}
 
 
-def _class_of(height: int, width: int, target: int) -> dict[str, Any]:
-    size = fit_class(height, width, target)
-    return {
-        "shape_ceil": size_class(height, width),
-        "resized_to_hw": None if size == (height, width) else list(size),
-    }
+def _class_of(row: dict[str, Any]) -> dict[str, Any]:
+    given = row["height"], row["width"]
+    size = fit_class(*given, row["target"])
+    return {"shape_ceil": size_class(*given), "resized_to_hw": None if size == given else list(size)}
 
 
 def uov_sizes(case: Case, networks: Networks) -> Results:

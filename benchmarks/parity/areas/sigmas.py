@@ -9,9 +9,8 @@ from torch import Tensor
 
 from benchmarks.parity.kind import Kind, Results
 from benchmarks.parity.networks import Networks
-from benchmarks.parity.outcome import Omitted
+from benchmarks.parity.outcome import Omitted, Share
 from benchmarks.parity.tolerance import EXACT, tensor_error
-from benchmarks.parity.outcome import Share
 from benchmarks.parity.vectors import EXPECTED, Case
 from handler.engine.sampling.latents import from_sampler, to_sampler
 from handler.plan.model_sampling import ModelSampling, alphas_cumprod, model_sampling

@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.parity.kind import Kind, Results, has_rows_of
 from benchmarks.parity.networks import Networks
-from benchmarks.parity.outcome import Share
+from benchmarks.parity.outcome import Omitted, Share
 from benchmarks.parity.vectors import EXPECTED, INPUT, Case
 from handler.engine.conditioning import Side
 from handler.media.metadata import Installed, Metadata, Record, parse, read_metadata, write
@@ -25,7 +25,6 @@ from handler.plan.prompt.styles import EXPANSION, RANDOM, Style, load_styles, re
 from handler.plan.prompt.wildcards import Wildcards
 from handler.plan.sizes import describe_size, size_label
 from schemas.enums import MetadataScheme, Performance
-from schemas.fields import parse_size
 
 Row = dict[str, Any]
 CLIP_SKIP = 2
@@ -101,8 +100,8 @@ def quoting(row: Row, case: Case) -> Row:
 
 
 def size_labels(row: Row, case: Case) -> Row:
-    label = size_label(*parse_size(row["size"]))
-    size, ratio = label.split(" ∣ ")
+    width, height = map(int, row["size"].split("*"))
+    size, ratio = size_label(width, height).split(" ∣ ")
     return {"label_html": f'{size} <span style="color: grey;"> ∣ {ratio}</span>'}
 
 
@@ -112,7 +111,7 @@ def size_text(row: Row, case: Case) -> Row:
 
 def process(case: Case, networks: Networks) -> Results:
     images = processed(case)
-    rows = [_task(image, bool(case.parameters["expansion_requested"])) for image in images]
+    rows = [_task(image) for image in images]
     asked = [{key: row[key] for key in wanted} for row, wanted in zip(rows, case.expected_json, strict=True)]
     return {"expected_json": asked} | (_conditionings(case, images[0], networks) if case.names(EXPECTED) else {})
 
@@ -136,7 +135,7 @@ def processed(case: Case) -> tuple[ImagePlan, ...]:
     return process_prompts(settings, PromptSources(styles_of(case), expand, wildcards_of(case)))
 
 
-def _task(image: ImagePlan, expanded: bool) -> Row:
+def _task(image: ImagePlan) -> Row:
     return {
         "task_seed": image.seed,
         "task_prompt": image.prompt.split("\n")[0],
@@ -148,12 +147,14 @@ def _task(image: ImagePlan, expanded: bool) -> Row:
         "negative_top_k": image.negative_pooled,
         "log_positive_prompt": image.prompt,
         "log_negative_prompt": image.negative_prompt,
-        "styles": [EXPANSION, *image.styles] if expanded else list(image.styles),
+        "styles": list(image.styles),
     }
 
 
 def _conditionings(case: Case, image: ImagePlan, networks: Networks) -> dict[str, Any]:
     """Of the first image. At CFG 1 the negative side repeats the positive one."""
+    if case.parameters["loras_used"]:
+        return dict.fromkeys(case.names(EXPECTED), Omitted("conditioning under a LoRA file that the set does not hold"))
     positive = Side(image.positive, image.positive_pooled)
     negative = positive if case.parameters["cfg"] == 1 else Side(image.negative, image.negative_pooled)
     made = networks.text_encoder().encode([positive, negative], CLIP_SKIP)
