@@ -1,4 +1,4 @@
-"""Imports only point down: rooms know `schemas` and themselves, and torch lives in the engine and the demo's training."""
+"""Imports only point down: rooms know `schemas` and themselves; torch lives in the engine and the demo's training."""
 
 from __future__ import annotations
 
