@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from handler.media.metadata import Metadata, Record, write
-from handler.plan.plan import ImagePlan, Plan
+from handler.plan.plan import ImagePlan, Plan, RefinerPlan
 from handler.plan.prompt.styles import EXPANSION
+from schemas.enums import RefinerSwapMethod
 
 VERSION = "Fooocus v2.5.5"
 """The version whose recipe and metadata format this worker follows; readers of the metadata look for it."""
@@ -27,6 +28,7 @@ def picture_metadata(plan: Plan, image: ImagePlan, checkpoint: Path) -> Metadata
         positive=image.positive,
         negative=image.negative,
         base_model_hash=_hash_of_model(checkpoint),
+        refiner_model_hash="".join(_hash_of_model(refiner.path) for refiner in plan.refiner),
         loras=[(lora.path.name, lora.scale, _hash(lora.path)) for lora in plan.loras],
     )
     return write(record, plan.output.metadata[0])
@@ -51,6 +53,8 @@ def entries(plan: Plan, image: ImagePlan, base_model: str) -> dict[str, Any]:
         "refiner_model": "None",
         "refiner_switch": plan.refiner_switch,
     }
+    for refiner in plan.refiner:
+        values |= _refiner_entries(refiner)
     if guidance.adaptive_cfg != DEFAULT_ADAPTIVE_CFG:
         values["adaptive_cfg"] = guidance.adaptive_cfg
     if plan.clip_skip > 1:
@@ -61,10 +65,21 @@ def entries(plan: Plan, image: ImagePlan, base_model: str) -> dict[str, Any]:
         "vae": "Default (model)",
         "seed": str(image.seed),
     }
+    for freeu in plan.freeu:
+        values["freeu"] = str((freeu.b1, freeu.b2, freeu.s1, freeu.s2))
     for number, lora in enumerate(plan.loras, 1):
         values[f"lora_combined_{number}"] = f"{lora.path.name} : {lora.scale}"
     scheme = str(plan.output.metadata[0]) if plan.output.metadata else False
     return values | {"metadata_scheme": scheme, "version": VERSION}
+
+
+def _refiner_entries(refiner: RefinerPlan) -> dict[str, Any]:
+    values: dict[str, Any] = {"refiner_model": refiner.path.name}
+    if refiner.overwritten:
+        values["overwrite_switch"] = refiner.switch
+    if refiner.method is not RefinerSwapMethod.JOINT:
+        values["refiner_swap_method"] = str(refiner.method)
+    return values
 
 
 def _hash_of_model(checkpoint: Path) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from handler import log, sdk
+from handler.checkpoints import CheckpointLibrary
 from handler.engine.engine import Engine
 from handler.engine.expansion import find_expander
 from handler.gpu import GpuThread
@@ -44,7 +45,7 @@ def start_worker(settings: Settings, storage: StorageSettings) -> Worker:
         settings=settings,
         gpu=gpu,
         render=engine.render,
-        sources=_plan_sources(settings, roots, engine),
+        sources=_plan_sources(settings, checkpoint, roots, engine),
         choose_store=_storage(settings, storage),
         progress=_progress(settings),
         checkpoint=checkpoint,
@@ -72,7 +73,7 @@ def _check_safety(settings: Settings) -> bool:
     return settings.safety_policy is not SafetyPolicy.OFF
 
 
-def _plan_sources(settings: Settings, roots: tuple[Path, ...], engine: Engine) -> Any:
+def _plan_sources(settings: Settings, checkpoint: Path, roots: tuple[Path, ...], engine: Engine) -> Any:
     prompts = PromptSources(
         styles=load_styles(BUNDLED, settings.styles_dir),
         expand=find_expander(roots) or pick_words,
@@ -94,6 +95,8 @@ def _plan_sources(settings: Settings, roots: tuple[Path, ...], engine: Engine) -
         lora_files=tuple(library.files()),
         find_lora=library.find,
         allow_unchecked=settings.allow_safety_off,
+        base=checkpoint,
+        find_checkpoint=CheckpointLibrary(roots).find,
     )
 
 

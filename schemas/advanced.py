@@ -30,7 +30,7 @@ class Advanced(Part):
     refiner_model: ModelName | None = None
     vae_name: ModelName | None = None
     refiner_swap_method: RefinerSwapMethod = RefinerSwapMethod.JOINT
-    overwrite_switch: Share | None = None
+    overwrite_switch: Annotated[int, Field(ge=1, le=200), WholeNumber] | None = None
 
     sampler_name: Sampler = Sampler.DPMPP_2M_SDE_GPU
     scheduler_name: Scheduler = Scheduler.KARRAS

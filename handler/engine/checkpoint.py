@@ -22,11 +22,12 @@ from transformers.models.clip.modeling_clip import CLIPTextModel, CLIPTextModelW
 
 from handler.engine.blueprint import COMPONENTS, build, check_sdxl, read_config
 from handler.engine.device import memory_format, require_memory, vae_dtype
-from handler.engine.sources import Sources, folder_sources, materialise, single_file_sources
-from handler.engine.weights import Staging, WeightsError, reported_at
+from handler.engine.sources import Sources, check_base, folder_sources, materialise, single_file_sources
+from handler.engine.weights import Staging, WeightsError, WeightsFile, reported_at
 from schemas.errors import Location, ModelMissing
 
-BUILT_IN = Path(__file__).parent / "configs" / "sdxl"
+CONFIGS = Path(__file__).parent / "configs"
+BUILT_IN = CONFIGS / "sdxl"
 BASE_MODEL: Location = ("body", "advanced", "base_model")
 CLIP_G_PAD = "!"
 """What CLIP-G is padded with; its id is 0 in CLIP's vocabulary."""
@@ -80,7 +81,7 @@ def load(
     if not path.exists():
         raise ModelMissing(f"The checkpoint {path.name} is not installed")
     with reported_at(loc), ExitStack() as files:
-        described = _description(path, configs)
+        described = description(path, configs)
         settings = {name: read_config(described, name) for name in COMPONENTS}
         check_sdxl(settings)
         networks = {name: build(name, config) for name, config in settings.items()}
@@ -88,23 +89,25 @@ def load(
         if path.is_dir():
             sources = folder_sources(path, networks, files)
         else:
-            sources = single_file_sources(path, networks, settings, files)
-        _fill(networks, sources, device, dtype)
+            file = files.enter_context(WeightsFile(path))
+            check_base(file)
+            sources = single_file_sources(file, networks, settings)
+        fill(networks, sources, device, dtype)
     return SdxlModel(name=path.stem, path=path, **networks, **tokenizers)
 
 
-def _description(path: Path, configs: Path | None) -> Path:
+def description(path: Path, configs: Path | None, built_in: Path = BUILT_IN) -> Path:
     """The folder whose config.json files describe the checkpoint's networks."""
     if path.is_dir():
         return path
     own = configs / path.stem if configs else None
-    return own if own and (own / "unet" / "config.json").is_file() else BUILT_IN
+    return own if own and (own / "unet" / "config.json").is_file() else built_in
 
 
-def _fill(
+def fill(
     networks: Mapping[str, nn.Module], sources: Mapping[str, Sources], device: torch.device, dtype: torch.dtype
 ) -> None:
-    """Read every parameter of every network onto the device."""
+    """Read every parameter of every network onto the device. dtype: of the UNet. Raises OutOfMemory."""
     dtypes = dict.fromkeys(networks, torch.float32) | {"unet": dtype, "vae": vae_dtype(device)}
     sizes = (sum(p.numel() for p in net.parameters()) * dtypes[name].itemsize for name, net in networks.items())
     require_memory(device, sum(sizes))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,19 +13,22 @@ from torch import Tensor
 
 from handler.engine import checkpoint, device, failures
 from handler.engine.conditioning import Side, TextEncoder
-from handler.engine.lora.file import verify
-from handler.engine.lora.stack import LoraStack
+from handler.engine.freeu import freeu
+from handler.engine.lora.file import LoraFiles, verify
+from handler.engine.lora.stack import LoraStack, applied_to_all
 from handler.engine.picture import Picture
 from handler.engine.preview import Preview
+from handler.engine.refiner.refiner import Finished, Refiner, Refiners
 from handler.engine.safety import SafetyChecker
 from handler.engine.sampling.denoiser import Denoiser
 from handler.engine.sampling.loop import sample
 from handler.engine.sampling.network import UnetNetwork
 from handler.engine.sampling.noise import seeded_noise
+from handler.engine.sampling.refining import Handover, second_noise
 from handler.engine.step import OnStep, Step
 from handler.engine.types import Conditioning
 from handler.engine.vae import FACTOR, decode
-from handler.plan.plan import GuidancePlan, ImagePlan, OutputPlan, Plan, SamplingPlan
+from handler.plan.plan import GuidancePlan, ImagePlan, OutputPlan, Plan, RefinerPlan, SamplingPlan
 from schemas.enums import OutputFormat, Performance, Sampler, Scheduler
 from schemas.errors import Location
 
@@ -34,6 +38,8 @@ WARM_UP = Plan(
     height=256,
     clip_skip=2,
     refiner_switch=1.0,
+    refiner=(),
+    freeu=(),
     guidance=GuidancePlan(4.0, 2.0, 7.0, 1.5, 0.8, 0.3),
     sampling=SamplingPlan(Sampler.EULER, Scheduler.NORMAL, 1, (14.6146, 0.0), 14.6146, 14.6146),
     loras=(),
@@ -56,13 +62,16 @@ class Engine:
     """Everything that stays in memory between jobs."""
 
     def __init__(
-        self, model: checkpoint.SdxlModel, safety: SafetyChecker | None, preview: Preview, embeddings: Path
+        self, model: checkpoint.SdxlModel, safety: SafetyChecker | None, preview: Preview, roots: Sequence[Path]
     ) -> None:
+        """roots: the models folders, in order of precedence."""
+        files = LoraFiles()
         self._model = model
         self._safety = safety
         self._preview = preview
-        self._texts = TextEncoder(model, embeddings)
-        self._loras = LoraStack(model)
+        self._texts = TextEncoder(model, roots[0] / "embeddings")
+        self._loras = LoraStack(model, files)
+        self._refiners = Refiners(model, preview, roots, files)
 
     @classmethod
     def load(cls, path: Path, roots: Sequence[Path], device_name: str, check_safety: bool) -> Engine:
@@ -73,7 +82,7 @@ class Engine:
         where = device.choose(device_name)
         model = checkpoint.load(path, where, device.unet_dtype(where), roots[0] / "configs")
         safety = SafetyChecker.load(roots, where) if check_safety else None
-        return cls(model, safety, Preview.load(path, roots), roots[0] / "embeddings")
+        return cls(model, safety, Preview.load(path, roots), roots)
 
     def warm_up(self) -> None:
         """Render one tiny picture, so that the first job finds every kernel and buffer ready."""
@@ -88,13 +97,18 @@ class Engine:
         """Yield the plan's pictures one by one.
 
         What `on_step` raises ends the job. Whatever happens, the model is afterwards as it was before.
-        Raises ModelLoadError (a LoRA that does not fit), OutOfMemory, DeviceLost, SafetyCheckFailed.
+        Raises ModelLoadError (a LoRA or a refiner that does not fit), OutOfMemory, DeviceLost, SafetyCheckFailed.
         """
-        with failures.translated(self._release), torch.inference_mode(), self._loras.applied(plan.loras):
+        with failures.translated(self._release), torch.inference_mode(), ExitStack() as patches:
+            refiners = self._refiners_of(plan)
+            stacks = [self._loras, *(refiner.loras for _, refiner in refiners)]
+            patches.enter_context(applied_to_all(stacks, plan.loras))
+            for settings in plan.freeu:
+                patches.enter_context(freeu(self._model.unet, settings))
             prompts = self._encode(plan)
             for index, image in enumerate(plan.images):
-                latent = self._sample(plan, index, prompts, on_step)
-                pixels = decode(self._model.vae, latent)
+                finished = self._sample(plan, index, prompts, refiners, on_step)
+                pixels = decode(finished.vae, finished.latent)
                 nsfw = self._safety.check([pixels])[0] if self._safety and plan.check_safety else False
                 yield Picture(pixels, image.seed, nsfw)
 
@@ -102,6 +116,11 @@ class Engine:
         """Drop what can be made again."""
         self._loras.forget()
         self._texts.forget()
+        self._refiners.forget()
+
+    def _refiners_of(self, plan: Plan) -> list[tuple[RefinerPlan, Refiner]]:
+        """One, or none; also where its turn never comes."""
+        return [(own, self._refiners.get(own)) for own in plan.refiner if own.switch < plan.sampling.steps]
 
     def _encode(self, plan: Plan) -> Prompts:
         positive = [Side(image.positive, image.positive_pooled) for image in plan.images]
@@ -112,22 +131,36 @@ class Engine:
         encoded = self._texts.encode([*positive, *negative], plan.clip_skip)
         return Prompts(encoded[: len(positive)], encoded[len(positive) :])
 
-    def _sample(self, plan: Plan, index: int, prompts: Prompts, on_step: OnStep) -> Tensor:
+    def _sample(
+        self,
+        plan: Plan,
+        index: int,
+        prompts: Prompts,
+        refiners: Sequence[tuple[RefinerPlan, Refiner]],
+        on_step: OnStep,
+    ) -> Finished:
         height, width = plan.height // FACTOR, plan.width // FACTOR
-        denoise = Denoiser(
-            UnetNetwork(self._model.unet),
-            plan.sampling.scheduler,
-            plan.guidance,
-            [prompts.positive[index]],
-            [prompts.negative[index]],
-            height,
-            width,
+        told = ([prompts.positive[index]], [prompts.negative[index]], height, width)
+        base = Denoiser(UnetNetwork(self._model.unet), plan.sampling.scheduler, plan.guidance, *told)
+        source = (plan.sampling, [plan.images[index].seed], height, width, self._model.device)
+        noise = seeded_noise(*source)
+        if not refiners:
+            report = self._reporter(plan, index, on_step, lambda step: self._preview)
+            return Finished(sample(base, plan.sampling, noise, report), self._model.vae)
+        ((wanted, refiner),) = refiners
+        report = self._reporter(
+            plan, index, on_step, lambda step: refiner.preview if step >= wanted.switch else self._preview
         )
-        noise = seeded_noise(plan.sampling, [plan.images[index].seed], height, width, self._model.device)
-        return sample(denoise, plan.sampling, noise, self._reporter(plan, index, on_step))
+        other = refiner.denoiser(plan, *told)
+        run = Handover(base, other, wanted.switch, plan.sampling, noise, report)
+        return refiner.finish(run, wanted.method, second_noise(*source, noise))
 
-    def _reporter(self, plan: Plan, index: int, on_step: OnStep) -> Callable[[int, int, Tensor], None]:
+    def _reporter(
+        self, plan: Plan, index: int, on_step: OnStep, preview: Callable[[int], Preview]
+    ) -> Callable[[int, int, Tensor], None]:
+        """preview: of the latents that a step of this index predicts."""
+
         def report(step: int, steps: int, denoised: Tensor) -> None:
-            on_step(Step(index, len(plan.images), step + 1, steps, lambda: self._preview.jpeg(denoised)))
+            on_step(Step(index, len(plan.images), step + 1, steps, lambda: preview(step).jpeg(denoised)))
 
         return report

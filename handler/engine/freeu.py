@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 
@@ -17,18 +16,10 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from handler.plan.plan import FreeUPlan
+
 LOW_BINS = 1
 """Half the side, in bins, of the square of low frequencies around the centre of the spectrum."""
-
-
-@dataclass(frozen=True)
-class FreeUSettings:
-    """b: backbone factors, s: skip factors; 1 is for blocks with 4 times the base channels, 2 for 2 times."""
-
-    b1: float
-    b2: float
-    s1: float
-    s2: float
 
 
 def amplified(hidden: Tensor, b: float) -> Tensor:
@@ -36,7 +27,8 @@ def amplified(hidden: Tensor, b: float) -> Tensor:
     mean = hidden.mean(dim=1, keepdim=True)
     low = mean.amin(dim=(2, 3), keepdim=True)
     high = mean.amax(dim=(2, 3), keepdim=True)
-    factor = (b - 1.0) * (mean - low) / (high - low) + 1.0
+    spread = (high - low).clamp(min=torch.finfo(mean.dtype).tiny)
+    factor = (b - 1.0) * (mean - low) / spread + 1.0
     first, second = hidden.tensor_split(2, dim=1)
     return torch.cat([first * factor, second], dim=1)
 
@@ -50,13 +42,13 @@ def damped(skip: Tensor, s: float) -> Tensor:
     return torch.fft.ifftn(torch.fft.ifftshift(spectrum, dim=(-2, -1)), dim=(-2, -1)).real.to(skip.dtype)
 
 
-def factors_for(channels: int, base_channels: int, settings: FreeUSettings) -> tuple[float, float] | None:
+def factors_for(channels: int, base_channels: int, settings: FreeUPlan) -> tuple[float, float] | None:
     """(b, s) for a block whose hidden features have this many channels; None leaves it alone."""
     return {4: (settings.b1, settings.s1), 2: (settings.b2, settings.s2)}.get(channels // base_channels)
 
 
 @contextmanager
-def freeu(unet: UNet2DConditionModel, settings: FreeUSettings) -> Iterator[None]:
+def freeu(unet: UNet2DConditionModel, settings: FreeUPlan) -> Iterator[None]:
     """Inside, the UNet runs with FreeU; afterwards as before."""
     with ExitStack() as hooks:
         for resnet, hidden_channels in _decoder_resnets(unet):

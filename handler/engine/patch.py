@@ -8,17 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Protocol
 
-from torch import Tensor
-
-from handler.engine.checkpoint import SdxlModel
+from torch import Tensor, nn
 
 ParameterKey = tuple[str, str]
 """(network, parameter): diffusers' name of the network in a checkpoint, and its name in that network."""
 
 
+class Patchable(Protocol):
+    """A model whose weights can be changed. variant: the weight patches in force, `()` for none."""
+
+    name: str
+    variant: tuple[Hashable, ...]
+
+    @property
+    def networks(self) -> Mapping[str, nn.Module]:
+        """Its networks by their diffusers names."""
+
+
 @contextmanager
-def swapped(model: SdxlModel, tensors: Mapping[ParameterKey, Tensor], variant: tuple[Hashable, ...]) -> Iterator[None]:
+def swapped(model: Patchable, tensors: Mapping[ParameterKey, Tensor], variant: tuple[Hashable, ...]) -> Iterator[None]:
     """Put `tensors` in the place of these parameters; each has its parameter's shape, type and device.
 
     variant: tells this set of changes from every other; `model.variant` carries it inside. Contexts may nest.

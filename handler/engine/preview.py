@@ -32,8 +32,14 @@ ToRgb = Callable[[Tensor], Tensor]
 SDXL_FACTORS = ((60.0, 60.0, 60.0), (-60.0, -5.0, 10.0), (25.0, 15.0, -5.0), (-70.0, -50.0, -35.0))
 SDXL_BIAS = (150.0, 140.0, 130.0)
 
+# Published for SD 1.x, for colours in -1..1:
+# https://discuss.huggingface.co/t/decoding-latents-to-rgb-without-upscaling/23204
+SD15_FACTORS = ((38.0, 26.4, 26.5), (23.8, 36.5, 22.1), (-20.1, 24.1, 33.7), (-23.5, -34.6, -60.3))
+SD15_BIAS = (127.5, 127.5, 127.5)
+
 OWN_MAP = "preview.json"
 APPROXIMATE = "vae_approx/xlvaeapp.pth"
+APPROXIMATE_SD15 = "vae_approx/vaeapp_sd15.pth"
 PADDING = 11
 LAYERS = 8
 
@@ -54,12 +60,14 @@ class Preview:
 
         checkpoint: its file or folder; a folder may hold a map of its own.
         """
-        try:
-            found = _own_map(checkpoint) or _decoder(roots)
-        except WeightsError as error:
-            log.warning("previews use SDXL's linear map: %s", error)
-            found = None
-        return cls(found or linear(torch.tensor(SDXL_FACTORS), torch.tensor(SDXL_BIAS)))
+        usual = linear(torch.tensor(SDXL_FACTORS), torch.tensor(SDXL_BIAS))
+        return cls(_or_usual(lambda: _own_map(checkpoint) or _decoder(roots, APPROXIMATE), usual))
+
+    @classmethod
+    def of_sd15(cls, roots: Sequence[Path]) -> Preview:
+        """The best there is for latents of SD 1.5. As `load`."""
+        usual = linear(torch.tensor(SD15_FACTORS), torch.tensor(SD15_BIAS))
+        return cls(_or_usual(lambda: _decoder(roots, APPROXIMATE_SD15), usual))
 
     @torch.no_grad()
     def pixels(self, latent: Tensor) -> np.ndarray:
@@ -76,14 +84,22 @@ class Preview:
         return _encoded(picture.resize(size, Image.Resampling.BILINEAR))
 
 
+def _or_usual(find: Callable[[], ToRgb | None], usual: ToRgb) -> ToRgb:
+    try:
+        return find() or usual
+    except WeightsError as error:
+        log.warning("previews use a linear map: %s", error)
+        return usual
+
+
 def _own_map(checkpoint: Path) -> ToRgb | None:
     path = checkpoint / OWN_MAP
     return read_map(path) if path.is_file() else None
 
 
-def _decoder(roots: Sequence[Path]) -> ToRgb | None:
-    path = next((root / APPROXIMATE for root in roots if (root / APPROXIMATE).is_file()), None)
-    known = by_name(APPROXIMATE)
+def _decoder(roots: Sequence[Path], name: str) -> ToRgb | None:
+    path = next((root / name for root in roots if (root / name).is_file()), None)
+    known = by_name(name)
     return approximate(read_decoder(path, known.sha256 if known else None)) if path else None
 
 

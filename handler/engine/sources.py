@@ -70,11 +70,9 @@ Sources = dict[str, Source]
 
 
 def single_file_sources(
-    path: Path, networks: Mapping[str, nn.Module], configs: Mapping[str, Mapping[str, Any]], files: ExitStack
+    file: WeightsFile, networks: Mapping[str, nn.Module], configs: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Sources]:
-    """Sources of all networks in one LDM-named file, which `files` closes. Raises WeightsError."""
-    file = files.enter_context(WeightsFile(path))
-    _check_kind(file)
+    """Sources of these networks in one LDM-named file. Raises WeightsError."""
     found = {}
     for name, network in networks.items():
         prefix, places = SINGLE_FILE[name]
@@ -84,24 +82,29 @@ def single_file_sources(
     return found
 
 
-def _check_kind(file: WeightsFile) -> None:
-    """Name what the file is when it is something else than an SDXL base checkpoint."""
-
-    def holds(prefix: str) -> bool:
-        return any(name.startswith(prefix) for name in file.entries)
-
+def check_checkpoint(file: WeightsFile) -> None:
+    """Name what the file is when it is no checkpoint in one file. Raises WeightsError."""
     if any("lora" in name for name in file.entries):
         raise WeightsError(f"{file.name} is a LoRA, not a checkpoint")
-    if not holds(ldm_keys.UNET_PREFIX):
+    if not _holds(file, ldm_keys.UNET_PREFIX):
         raise WeightsError(f"{file.name} is not an SDXL checkpoint in one file")
-    if holds("cond_stage_model."):
+
+
+def check_base(file: WeightsFile) -> None:
+    """Name what the file is when it is something else than an SDXL base checkpoint. Raises WeightsError."""
+    check_checkpoint(file)
+    if _holds(file, "cond_stage_model."):
         raise WeightsError(f"{file.name} is a Stable Diffusion 1 or 2 checkpoint; only SDXL is supported")
-    if holds("conditioner.embedders.0.model."):
+    if _holds(file, "conditioner.embedders.0.model."):
         raise WeightsError(f"{file.name} is an SDXL refiner, not an SDXL base model")
-    if not (holds(ldm_keys.CLIP_L_PREFIX) and holds(ldm_keys.CLIP_G_PREFIX)):
+    if not (_holds(file, ldm_keys.CLIP_L_PREFIX) and _holds(file, ldm_keys.CLIP_G_PREFIX)):
         raise WeightsError(f"{file.name} has no SDXL text encoders")
-    if not holds(ldm_keys.VAE_PREFIX):
+    if not _holds(file, ldm_keys.VAE_PREFIX):
         raise WeightsError(f"{file.name} has no VAE")
+
+
+def _holds(file: WeightsFile, prefix: str) -> bool:
+    return any(name.startswith(prefix) for name in file.entries)
 
 
 def folder_sources(path: Path, networks: Mapping[str, nn.Module], files: ExitStack) -> dict[str, Sources]:

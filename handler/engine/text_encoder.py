@@ -23,7 +23,8 @@ BATCH = 32
 """Most chunks in one forward: at SDXL's size about 0.3 GB of activations in float32."""
 
 
-def _text_model(encoder: Encoder) -> CLIPTextModel:
+def text_model(encoder: Encoder) -> CLIPTextModel:
+    """The encoder without its projection."""
     return encoder.text_model if isinstance(encoder, CLIPTextModelWithProjection) else encoder
 
 
@@ -46,7 +47,7 @@ def encode_pooled(
         ends = torch.tensor([row.index(end) for row in batch], device=last.device)
         picked = last[torch.arange(len(batch), device=last.device), ends]
         hidden.append(states)
-        pooled.append(encoder.text_projection(_text_model(encoder).final_layer_norm(picked)))
+        pooled.append(encoder.text_projection(text_model(encoder).final_layer_norm(picked)))
     return torch.cat(hidden), torch.cat(pooled)
 
 
@@ -58,7 +59,7 @@ def _hidden(
     encoder: Encoder, rows: Sequence[Row], clip_skip: int, lookup: Lookup, to_the_end: bool = False
 ) -> tuple[Tensor, Tensor]:
     """The asked-for hidden state, and the state of the last layer that was run."""
-    model = _text_model(encoder)
+    model = text_model(encoder)
     layers = model.encoder.layers
     wanted = len(layers) + 1 - clip_skip
     state = _embedded(model, rows, lookup)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from handler.plan.performance import FEW_STEP_GUIDANCE, MODES, Mode
-from handler.plan.plan import GuidancePlan, LoraPlan, OutputPlan, Plan, SamplingPlan
+from handler.plan.plan import FreeUPlan, GuidancePlan, LoraPlan, OutputPlan, Plan, RefinerPlan, SamplingPlan
 from handler.plan.prompt.inline_loras import extract_loras
 from handler.plan.prompt.lines import split_lines
 from handler.plan.prompt.process import PromptSettings, PromptSources, process_prompts
+from handler.plan.refiner import FindCheckpoint, plan_refiner
 from handler.plan.sigmas import schedule, sigma_range
 from schemas.advanced import Advanced
 from schemas.enums import Performance
@@ -23,8 +24,6 @@ MAX_LORAS = 5
 """LoRAs of a request, inline tags included; the one a performance mode brings does not count."""
 
 
-
-
 @dataclass(frozen=True)
 class PlanSources:
     """What a plan is made with besides the request.
@@ -32,12 +31,15 @@ class PlanSources:
     prompts: styles, wildcards and expansion. lora_files: names (relative paths) of installed LoRAs.
     find_lora: (name, path or URL; the field that named it) -> local file, or raises InvalidInput.
     allow_unchecked: whether a request may switch the safety checker off.
+    base: the base checkpoint, a file or folder. find_checkpoint: name -> an installed one.
     """
 
     prompts: PromptSources
     lora_files: tuple[str, ...]
     find_lora: Callable[[str, Location], Path]
     allow_unchecked: bool
+    base: Path
+    find_checkpoint: FindCheckpoint
 
 
 def kernel_seed() -> int:
@@ -71,6 +73,8 @@ def build_plan(request: GenerationRequest, job_id: str, sources: PlanSources) ->
         height=height,
         clip_skip=advanced.clip_skip,
         refiner_switch=1.0 if mode.sampler else request.refiner_switch,
+        refiner=_refiner(request, mode, sources),
+        freeu=_freeu(advanced),
         guidance=_guidance(request, mode),
         sampling=_sampling(advanced, mode),
         loras=loras,
@@ -89,6 +93,19 @@ def build_plan(request: GenerationRequest, job_id: str, sources: PlanSources) ->
 def _size(request: GenerationRequest) -> tuple[int, int]:
     width, height = parse_size(request.aspect_ratio)
     return request.advanced.overwrite_width or width, request.advanced.overwrite_height or height
+
+
+def _refiner(request: GenerationRequest, mode: Mode, sources: PlanSources) -> tuple[RefinerPlan, ...]:
+    """The few-step modes have none."""
+    if mode.sampler is not None:
+        return ()
+    steps = request.advanced.overwrite_step or mode.steps
+    return plan_refiner(request, steps, sources.base, sources.find_checkpoint)
+
+
+def _freeu(advanced: Advanced) -> tuple[FreeUPlan, ...]:
+    freeu = advanced.freeu
+    return () if freeu is None else (FreeUPlan(freeu.b1, freeu.b2, freeu.s1, freeu.s2),)
 
 
 def _guidance(request: GenerationRequest, mode: Mode) -> GuidancePlan:
@@ -121,9 +138,7 @@ def _loras(
     asked = request.advanced.loras
     field: Location = ("body", "loras") if asked is None else ("body", "advanced", "loras")
     listed = [(lora.path, lora.scale) for lora in (request.loras if asked is None else asked)]
-    reserved = mode.lora[0] if mode.lora else None
-    files = [file for file in sources.lora_files if Path(file).name != reserved]
-    named, prompt = extract_loras(prompt, listed, files, MAX_LORAS)
+    named, prompt = extract_loras(prompt, listed, mode.free_loras(sources.lora_files), MAX_LORAS)
     plans = []
     places = {name: index for index, (name, _) in reversed(list(enumerate(listed)))}
     for name, scale in named:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from schemas.enums import MetadataScheme, OutputFormat, Performance, Sampler, Scheduler
+from schemas.enums import MetadataScheme, OutputFormat, Performance, RefinerSwapMethod, Sampler, Scheduler
+from schemas.errors import Location
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,33 @@ class LoraPlan:
 
     path: Path
     scale: float
-    loc: tuple[str | int, ...]
+    loc: Location
+
+
+@dataclass(frozen=True)
+class FreeUPlan:
+    """FreeU's factors. b: backbone, s: skip; 1 is for blocks with 4 times the base channels, 2 for 2 times."""
+
+    b1: float
+    b2: float
+    s1: float
+    s2: float
+
+
+@dataclass(frozen=True)
+class RefinerPlan:
+    """A second network that takes over from the base network.
+
+    path: its checkpoint, a file or a folder; `loc` is the request field that named it.
+    method: how it takes over; one with a VAE of its own knows only `vae`. switch: the index of the step at which
+    it does, 0 or more; from the number of steps on it never does. overwritten: whether the request named the step.
+    """
+
+    path: Path
+    loc: Location
+    method: RefinerSwapMethod
+    switch: int
+    overwritten: bool
 
 
 @dataclass(frozen=True)
@@ -84,13 +111,19 @@ class OutputPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """One job, resolved. Width and height are in pixels and multiples of 8; refiner_switch is a share of the steps."""
+    """One job, resolved.
+
+    Width and height are in pixels and multiples of 8. refiner_switch: the share of the steps, for the metadata.
+    refiner, freeu: none or one.
+    """
 
     performance: Performance
     width: int
     height: int
     clip_skip: int
     refiner_switch: float
+    refiner: tuple[RefinerPlan, ...]
+    freeu: tuple[FreeUPlan, ...]
     guidance: GuidancePlan
     sampling: SamplingPlan
     loras: tuple[LoraPlan, ...]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from schemas.advanced import Advanced
-from schemas.enums import Endpoint, FalRefiner, Sampler, Scheduler, UovMethod
+from schemas.enums import Endpoint, Sampler, Scheduler, UovMethod
 from schemas.errors import FeatureNotSupported, InvalidInput
 from schemas.parts import ImagePrompt
 from schemas.request import DescribeRequest, GenerationRequest, Request
@@ -17,8 +17,8 @@ SCHEDULERS = frozenset(Scheduler)
 _IMAGE_FIELDS = ("control_image_url", "inpaint_image_url", "mask_image_url", "uov_image_url")
 _SLOTS = tuple(f"image_prompt_{number}" for number in range(1, 5))
 _ADVANCED_FEATURES = (
-    "base_model", "refiner_model", "vae_name", "overwrite_switch", "freeu", "skipping_cn_preprocessor",
-    "overwrite_vary_strength", "overwrite_upscale_strength", "upscale_value", "outpaint_distances",
+    "base_model", "vae_name", "skipping_cn_preprocessor", "overwrite_vary_strength",
+    "overwrite_upscale_strength", "upscale_value", "outpaint_distances",
 )  # fmt: skip
 
 
@@ -45,8 +45,6 @@ def _unsupported(request: Request) -> Iterator[FeatureNotSupported]:
 
 
 def _unsupported_options(request: GenerationRequest) -> Iterator[FeatureNotSupported]:
-    if request.refiner_model is not FalRefiner.NONE:
-        yield _refused("refiner_model", request.refiner_model)
     if getattr(request, "outpaint_selections", ()):
         yield _refused("outpaint_selections", list(request.outpaint_selections))
     method = getattr(request, "uov_method", UovMethod.DISABLED)

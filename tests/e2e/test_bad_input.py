@@ -21,7 +21,7 @@ CASES: list[Case] = [
     ({"advanced": {"overwrite_step": 100_000}}, ["body", "advanced", "overwrite_step"]),
     ({"advanced": {"save_name": "../../etc/passwd"}}, ["body", "advanced", "save_name"]),
     ({"endpoint": "inpaint"}, ["body", "inpaint_image_url"]),
-    ({"refiner_model": "realisticVisionV60B1_v51VAE.safetensors"}, ["body", "refiner_model"]),
+    ({"performance": "Speed", "refiner_model": "realisticVisionV60B1_v51VAE.safetensors"}, ["body", "refiner_model"]),
 ]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from handler.checkpoints import CheckpointLibrary
 from handler.engine.engine import Engine
 from handler.gpu import GpuThread
 from handler.job import Worker
@@ -41,6 +42,8 @@ def plan_sources() -> PlanSources:
         lora_files=tuple(files),
         find_lora=find_lora,
         allow_unchecked=True,
+        base=DEMO_CHECKPOINT,
+        find_checkpoint=CheckpointLibrary((DEMO_BUNDLE,)).find,
     )
 
 

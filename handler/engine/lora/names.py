@@ -9,6 +9,7 @@ from torch import nn
 from handler.engine import ldm_keys
 
 ATTENTION = (".attn1.", ".attn2.")
+TEXT_LAYERS = ("lora_te_", "lora_te1_", "lora_te2_", "text_encoder.", "text_encoder_2.")
 
 
 def layer_names(networks: Mapping[str, nn.Module]) -> dict[str, tuple[str, str]]:
@@ -17,14 +18,20 @@ def layer_names(networks: Mapping[str, nn.Module]) -> dict[str, tuple[str, str]]
     Known are kohya's names with LDM and with diffusers blocks, LyCORIS's, diffusers' with dots (its attention
     processors' too), PEFT's, and LDM's with dots; for the text encoders kohya's and diffusers'.
     """
+    known = {
+        "unet": _unet_names,
+        "text_encoder": lambda encoder: _clip_names(encoder, "lora_te1_", "text_encoder."),
+        "text_encoder_2": lambda encoder: _clip_names(encoder, "lora_te2_", "text_encoder_2."),
+    }
     names: dict[str, tuple[str, str]] = {}
-    for network, aliases in (
-        ("unet", _unet_names(networks["unet"])),
-        ("text_encoder", _clip_names(networks["text_encoder"], "lora_te1_", "text_encoder.")),
-        ("text_encoder_2", _clip_names(networks["text_encoder_2"], "lora_te2_", "text_encoder_2.")),
-    ):
-        names |= {alias: (network, module) for alias, module in aliases}
+    for name in networks.keys() & known.keys():
+        names |= {alias: (name, module) for alias, module in known[name](networks[name])}
     return names
+
+
+def is_text_layer(name: str) -> bool:
+    """Whether a file names a layer of a text encoder, whichever model's."""
+    return name.startswith(TEXT_LAYERS)
 
 
 def _layers(network: nn.Module) -> list[str]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from handler.engine.checkpoint import SdxlModel
 from handler.engine.lora.adapters import Adapter, Difference, Parts, fits, weight_adapter
 from handler.engine.lora.file import FileKey, LoraFile, LoraFiles, file_key
-from handler.engine.lora.names import layer_names
-from handler.engine.patch import ParameterKey, swapped
+from handler.engine.lora.names import is_text_layer, layer_names
+from handler.engine.patch import ParameterKey, Patchable, swapped
 from handler.engine.weights import WeightsError, reported_at
 from handler.plan.plan import LoraPlan
 from schemas.errors import Location
@@ -47,12 +46,17 @@ class Change:
 
 
 class LoraStack:
-    """Applies LoRAs to one model. The merged weights of the last set stay in memory, those of one set only."""
+    """Applies LoRAs to one model. The merged weights of the last set stay in memory, those of one set only.
 
-    def __init__(self, model: SdxlModel) -> None:
+    files: parsed files, which the stacks of several models can share.
+    """
+
+    def __init__(self, model: Patchable, files: LoraFiles | None = None) -> None:
         self._model = model
         self._names = layer_names(model.networks)
-        self._files = LoraFiles()
+        self._texts = "text_encoder" in model.networks
+        self._files = files or LoraFiles()
+        self._fits: dict[FileKey, bool] = {}
         self._merged: tuple[Stack, dict[ParameterKey, Tensor]] = ((), {})
 
     @contextmanager
@@ -75,12 +79,22 @@ class LoraStack:
         """Drop the merged weights, to free memory. Not to be called inside `applied`."""
         self._merged = ((), {})
 
+    def fits(self, lora: LoraPlan) -> bool:
+        """Whether `applied` would take it. Raises ModelLoadError when the file is damaged."""
+        with reported_at(lora.loc):
+            key = file_key(lora.path)
+            if key not in self._fits:
+                self._fits[key] = self.match(self._files.get(lora.path)).usable
+        return self._fits[key]
+
     def match(self, file: LoraFile) -> Match:
-        """Find the parameter for each layer of a file."""
+        """Find the parameter for each layer of a file; those of text encoders count only where the model has them."""
         networks = self._model.networks
         adapters: dict[ParameterKey, Adapter] = {}
         unmatched = file.strangers
         for name, parts in file.layers.items():
+            if not self._texts and is_text_layer(name):
+                continue
             network, layer = self._names.get(name, ("", ""))
             module = networks[network].get_submodule(layer) if network else None
             found, used = _matched(module, parts)
@@ -108,6 +122,18 @@ class LoraStack:
                     f"{match.unmatched} of its tensors fit no layer"
                 )
         return match.adapters
+
+
+@contextmanager
+def applied_to_all(stacks: Sequence[LoraStack], loras: Sequence[LoraPlan]) -> Iterator[None]:
+    """Apply each LoRA to every model that it fits. Raises ModelLoadError for one that fits none, as `applied` does."""
+    first, *others = stacks
+    elsewhere = {lora for lora in loras if any(other.fits(lora) for other in others)}
+    with ExitStack() as patches:
+        patches.enter_context(first.applied([lora for lora in loras if lora not in elsewhere or first.fits(lora)]))
+        for other in others:
+            patches.enter_context(other.applied([lora for lora in loras if other.fits(lora)]))
+        yield
 
 
 def _identity(lora: LoraPlan) -> tuple[FileKey, float]:

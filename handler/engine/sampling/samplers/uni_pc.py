@@ -32,14 +32,13 @@ def _uni_pc(x: Tensor, run: Run, exponential: bool) -> Tensor:
     top_order = min(ORDER, run.steps - 1)
     history = [run.denoise(x, sigmas[0])]
     for step in range(1, run.steps + 1):
-        denoised = history[0]
+        run.on_step(step - 1, run.steps, history[0])
         order = max(1, min(top_order, step, run.steps + 1 - step))
         update = _Update(x, history[:order], sigmas[step::-1][: order + 1], exponential)
         x = update.predict()
         if step < run.steps:
             history.insert(0, run.denoise(x, sigmas[step]))
             x = update.correct(history[0])
-        run.on_step(step - 1, run.steps, denoised)
     return x
 
 

@@ -1,0 +1,1 @@
+"""Refiners: second networks that finish a picture the base network began."""

@@ -1,0 +1,126 @@
+"""Refiners ready for use: loaded when first asked for, kept until another one is, or memory runs short."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+from handler.engine.checkpoint import SdxlModel
+from handler.engine.failures import free
+from handler.engine.lora.file import FileKey, LoraFiles, file_key
+from handler.engine.lora.stack import LoraStack
+from handler.engine.preview import Preview
+from handler.engine.refiner.interposer import load_interposer
+from handler.engine.refiner.model import RefinerModel, load
+from handler.engine.sampling.denoiser import Denoiser
+from handler.engine.sampling.latents import from_sampler, to_sampler
+from handler.engine.sampling.loop import sample
+from handler.engine.sampling.network import UnetNetwork
+from handler.engine.sampling.noise import Noise
+from handler.engine.sampling.refining import Course, Handover, joint, own_vae_course, refine_only, separate, through_vae
+from handler.engine.types import Conditioning
+from handler.engine.weights import reported_at
+from handler.plan.plan import Plan, RefinerPlan
+from schemas.enums import RefinerSwapMethod
+
+Convert = Callable[[Tensor], Tensor]
+"""Latents of the base's VAE -> latents of the refiner's, [n, 4, h, w]."""
+
+
+class Finished(NamedTuple):
+    """A latent [pictures, 4, h, w] in VAE units, and the VAE that decodes it."""
+
+    latent: Tensor
+    vae: AutoencoderKL
+
+
+@dataclass(frozen=True)
+class Refiner:
+    """A refiner beside its base model.
+
+    convert: to its latents. preview: of its latents.
+    """
+
+    base: SdxlModel
+    model: RefinerModel
+    loras: LoraStack
+    convert: Convert
+    preview: Preview
+
+    def denoiser(
+        self, plan: Plan, positive: Sequence[Conditioning], negative: Sequence[Conditioning], height: int, width: int
+    ) -> Denoiser:
+        """What the base model's conditionings make of this network. height, width: of the latents."""
+        sides = ([self.model.cut(each, self.base) for each in side] for side in (positive, negative))
+        describe = self.model.kind.describe
+        network = UnetNetwork(self.model.unet)
+        return Denoiser(network, plan.sampling.scheduler, plan.guidance, *sides, height, width, describe)
+
+    def finish(self, run: Handover, method: RefinerSwapMethod, second: Noise) -> Finished:
+        """Run both networks. second: see `through_vae`.
+
+        One with a VAE of its own cannot take over latents as they are: it gets a clean one by way of `convert`,
+        whatever `method` says, or, where too little of the picture is to be made anew, only one network runs.
+        """
+        if not self.model.kind.own_vae:
+            return Finished(self._same_vae(run, method, second), self.model.vae)
+        course = own_vae_course(run.plan.steps, run.switch, run.denoise)
+        if course is Course.BASE_ONLY:
+            return Finished(sample(run.base, run.plan, run.noise, run.on_step, run.latent), self.base.vae)
+        scale = self.model.vae.config.scaling_factor
+        if course is Course.REFINER_ONLY:
+            latent = refine_only(run, scale)
+        else:
+            latent = through_vae(run, second, lambda clean: self.convert(clean) * scale)
+        return Finished(latent / scale, self.model.vae)
+
+    def _same_vae(self, run: Handover, method: RefinerSwapMethod, second: Noise) -> Tensor:
+        if method is RefinerSwapMethod.JOINT:
+            return joint(run)
+        if method is RefinerSwapMethod.SEPARATE:
+            return separate(run)
+        scheduler = run.plan.scheduler
+        return from_sampler(through_vae(run, second, lambda clean: to_sampler(clean, scheduler)), scheduler)
+
+
+class Refiners:
+    """Refiners of one base model; one is kept, and what it takes with it."""
+
+    def __init__(self, base: SdxlModel, preview: Preview, roots: Sequence[Path], files: LoraFiles) -> None:
+        self._base = base
+        self._preview = preview
+        self._roots = roots
+        self._files = files
+        self._kept: dict[FileKey, Refiner] = {}
+
+    def get(self, plan: RefinerPlan) -> Refiner:
+        """The refiner of a plan. Raises ModelLoadError at its `loc`, and OutOfMemory."""
+        with reported_at(plan.loc):
+            key = file_key(plan.path)
+            if key not in self._kept:
+                self.forget()
+                self._kept[key] = self._load(plan.path)
+        return self._kept[key]
+
+    def forget(self) -> None:
+        """Drop the refiner that is kept, to free memory."""
+        if self._kept:
+            self._kept.clear()
+            free()
+
+    def _load(self, path: Path) -> Refiner:
+        base = self._base
+        # It outlives the job that asked for it, which computes in inference mode.
+        with torch.inference_mode(False):
+            model = load(path, base, base.unet.dtype, self._roots[0] / "configs")
+            loras = LoraStack(model, self._files)
+            if not model.kind.own_vae:
+                return Refiner(base, model, loras, torch.clone, self._preview)
+            convert = load_interposer(self._roots, base.device)
+            return Refiner(base, model, loras, convert, Preview.of_sd15(self._roots))
