@@ -62,6 +62,20 @@ def plain(colour: str, shape: str, background: str) -> Example:
     return Example(f"{article(colour)} {shape} on {article(background)} background", scene, named)
 
 
+def simple(rng: random.Random) -> Example:
+    """The plain sentence form with random words; its shape is of almost the same size and place each time."""
+    colour, shape = rng.choice(tuple(COLOURS)), rng.choice(SHAPES)
+    ground = rng.choice([other for other in COLOURS if colour_distance(other, colour) > MIN_COLOUR_DISTANCE])
+    example = plain(colour, shape, ground)
+    moved = replace(
+        example.scene.shapes[0],
+        x=0.5 + rng.uniform(-0.02, 0.02),
+        y=0.5 + rng.uniform(-0.02, 0.02),
+        diameter=SIZES["medium"] * rng.uniform(0.95, 1.05),
+    )
+    return replace(example, scene=replace(example.scene, shapes=(moved,)))
+
+
 def fragment(rng: random.Random) -> Example:
     """A scene named by one or two of its words only, as negative prompts do ("red", "blue circle")."""
     example = sample(rng, pair_share=0.0)

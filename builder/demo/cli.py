@@ -10,7 +10,7 @@ from builder.demo import bundle, stages
 from builder.demo.grid import grid
 from builder.demo.networks import create
 from builder.demo.sampling import EXTREME_SPEED, LIGHTNING, SPEED, Mode
-from builder.demo.score import score
+from builder.demo.score import held_out, score
 
 MODES: dict[str, Mode] = {"speed": SPEED, "extreme-speed": EXTREME_SPEED, "lightning": LIGHTNING}
 
@@ -48,6 +48,7 @@ def _score(command: argparse.ArgumentParser) -> None:
     command.add_argument("--bundle", type=Path, default=bundle.FOLDER)
     command.add_argument("--captions", type=int, default=300)
     command.add_argument("--seeds", type=int, default=2)
+    command.add_argument("--plain", action="store_true", help="plain sentences only, not the whole grammar")
     _picture_options(command)
     command.set_defaults(run=_run_score)
 
@@ -79,7 +80,8 @@ def _run_train(options: argparse.Namespace) -> None:
 
 def _run_score(options: argparse.Namespace) -> None:
     networks = bundle.read(options.bundle)
-    result = score(networks, options.captions, options.width, options.height, options.seeds, MODES[options.mode])
+    examples = held_out(options.captions, options.plain)
+    result = score(networks, examples, options.width, options.height, options.seeds, MODES[options.mode])
     print(json.dumps({name: round(share, 3) for name, share in result.shares().items()}, indent=2))
 
 

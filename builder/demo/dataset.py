@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from builder.demo.captions import Example, fragment, sample
+from builder.demo.captions import Example, fragment, sample, simple
 from builder.demo.fillers import filler, wrapped
 from builder.demo.train_vae import GAIN
 from builder.demo.world import draw
@@ -21,7 +21,9 @@ SMALL: dict[Size, int] = {(32, 32): 16, (24, 32): 20, (32, 24): 20, (40, 40): 10
 MIDDLE: dict[Size, int] = {(64, 64): 5, (48, 48): 8, (56, 72): 5, (72, 56): 5}
 LARGE: dict[Size, int] = {(128, 128): 2, (112, 144): 2, (144, 112): 2, (96, 96): 3}
 # Share of small, middle and large batches, from this part of the training on.
-CURRICULUM = ((0.0, (0.8, 0.2, 0.0)), (0.3, (0.35, 0.55, 0.1)), (0.6, (0.15, 0.6, 0.25)))
+CURRICULUM = ((0.0, (0.8, 0.2, 0.0)), (0.4, (0.7, 0.25, 0.05)), (0.75, (0.4, 0.45, 0.15)))
+# Share of plain sentences; the rest is drawn from the whole grammar.
+SIMPLE = 0.6
 DRAW_SCALE = 4
 UNCONDITIONAL = 0.1
 
@@ -45,11 +47,17 @@ def size_at(rng: random.Random, part: float) -> tuple[Size, int]:
 def batch_at(rng: random.Random, part: float) -> Batch:
     """The training batch for a step after `part` of the training."""
     (height, width), count = size_at(rng, part)
-    examples = [fragment(rng) if rng.random() < 0.06 else sample(rng) for _ in range(count)]
+    examples = [random_example(rng) for _ in range(count)]
     latents = torch.stack([scene_latents(example, width, height) for example in examples])
     several = rng.random() < 0.35
     texts = [texts_for(rng, example, several) for example in examples]
     return Batch(latents, texts, torch.stack([time_ids(rng, height * 8, width * 8) for _ in examples]))
+
+
+def random_example(rng: random.Random) -> Example:
+    """A plain sentence, now and then a fragment, else anything from the grammar."""
+    kind = rng.choices((simple, fragment, sample), (SIMPLE, 0.05, 0.95 - SIMPLE))[0]
+    return kind(rng)
 
 
 def scene_latents(example: Example, width: int, height: int) -> torch.Tensor:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from builder.demo.captions import Example, sample
+from builder.demo.captions import Example, sample, simple
 from builder.demo.judge import Reading, Seen, read
 from builder.demo.networks import Networks
 from builder.demo.sampling import SPEED, Mode, decode, sample_latents
@@ -32,12 +32,15 @@ class Score:
         return {name: self.right[name] / count for name, count in self.asked.items()}
 
 
-def held_out(count: int) -> list[Example]:
-    """The same `count` captions each time, on plain backgrounds, with shape, colour and background named."""
+def held_out(count: int, plain: bool = False) -> list[Example]:
+    """The same `count` captions each time, on plain backgrounds, with shape, colour and background named.
+
+    They are drawn from the whole grammar, or are plain sentences only.
+    """
     rng = random.Random(HELD_OUT_SEED)
     chosen: list[Example] = []
     while len(chosen) < count:
-        example = sample(rng)
+        example = simple(rng) if plain else sample(rng)
         if _complete(example):
             chosen.append(example)
     return chosen
@@ -84,11 +87,10 @@ def pictures(
 
 
 def score(
-    networks: Networks, count: int, width: int, height: int, seeds: int = 1, mode: Mode = SPEED
+    networks: Networks, examples: list[Example], width: int, height: int, seeds: int = 1, mode: Mode = SPEED
 ) -> Score:
-    """Score `count` held-out captions at one size, each with `seeds` seeds."""
+    """Score captions at one picture size, each with `seeds` seeds."""
     total = Score(Counter(), Counter())
-    examples = held_out(count)
     for seed in range(seeds):
         drawn = pictures(networks, [e.caption for e in examples], width, height, seed * 100_003, mode)
         for example, picture in zip(examples, drawn, strict=True):

@@ -19,7 +19,7 @@ from builder.demo.texts import encode_joined
 
 OFFSET_NOISE = 0.2
 # Weight of the noise loss at noise level sigma: 1 + sigma^2 (the weight v-prediction has), at most this.
-MAX_WEIGHT = 16.0
+MAX_WEIGHT = 48.0
 EMA = 0.998
 RATE = 2e-3
 
@@ -52,7 +52,7 @@ def noised(latents: torch.Tensor, generator: torch.Generator) -> tuple[torch.Ten
     noise = noise + OFFSET_NOISE * torch.randn(count, 4, 1, 1, generator=generator)
     # Spread evenly over the batch and a little towards the noisy end.
     even = (torch.arange(count) + torch.rand(count, generator=generator)) / count
-    timesteps = (even**0.75 * 1000).long().clamp(max=999)
+    timesteps = (even**0.6 * 1000).long().clamp(max=999)
     alphas = alphas_cumprod().float()[timesteps].view(-1, 1, 1, 1)
     return alphas.sqrt() * latents + (1 - alphas).sqrt() * noise, noise, timesteps
 
