@@ -1,45 +1,83 @@
 """A models folder with the golden set's tiny checkpoint, and the tiny SDXL it loads to.
 
-The tokenizer is one of our own with as many tokens as CLIP's and the same special ones: golden cases bring token ids.
+The tokenizer is a placeholder with as many tokens as CLIP's and the same special ones: golden cases bring token ids.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
 
 import torch
 
+from benchmarks.parity.networks import write_models
+from benchmarks.parity.tokenizer import write_placeholder
 from handler.engine.checkpoint import SdxlModel, load
-from tests.support.networks import CHECKPOINT, WEIGHTS
+from tests.support.golden import GOLDEN
+from tests.support.networks import CHECKPOINT
 
-VOCABULARY = 49408
 CPU = torch.device("cpu")
 DEMO = Path(__file__).parents[2] / "builder" / "demo" / "bundle"
 DEMO_CHECKPOINT = DEMO / "checkpoints" / "fooocus_worker_demo"
 
+write_tokenizer = write_placeholder
+
 
 def make_models(folder: Path) -> Path:
     """Fill an empty folder with `checkpoints/tiny_base.safetensors`, its configuration and a tokenizer."""
-    (folder / "checkpoints").mkdir(parents=True)
-    (folder / "checkpoints" / CHECKPOINT.name).symlink_to(CHECKPOINT)
-    shutil.copytree(WEIGHTS / "diffusers", folder / "configs" / CHECKPOINT.stem)
-    write_tokenizer(folder / "clip" / "tokenizer")
-    return folder
-
-
-def write_tokenizer(folder: Path) -> None:
-    """Every byte is a token, with and without the end of a word; the rest of the 49408 is never used."""
-    folder.mkdir(parents=True)
-    characters = [chr(code) for code in range(33, 127)]
-    tokens = ["!", *characters[1:], *(f"{character}</w>" for character in characters)]
-    tokens += [f"unused{number}" for number in range(len(tokens), VOCABULARY - 2)]
-    tokens += ["<|startoftext|>", "<|endoftext|>"]
-    (folder / "vocab.json").write_text(json.dumps({token: number for number, token in enumerate(tokens)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
+    return write_models(folder, GOLDEN)
 
 
 def load_tiny(models: Path) -> SdxlModel:
     """The tiny SDXL in float32 on the CPU, the caller's own."""
     return load(models / "checkpoints" / CHECKPOINT.name, CPU, torch.float32, models / "configs")
+
+
+def write_refiner(models: Path, name: str = "tiny_refiner", labels: int | None = None) -> Path:
+    """Add the golden set's second network to a models folder, as a checkpoint in one file with its configuration.
+
+    labels: cut what it is told beside the prompt to so many numbers, as the SDXL refiner's is.
+    """
+    state = load_file(CHECKPOINT) | load_file(WEIGHTS / "tiny_refiner_overrides.safetensors")
+    config = json.loads((WEIGHTS / "diffusers" / "unet" / "config.json").read_text())
+    if labels is not None:
+        place = f"{UNET_PREFIX}label_emb.0.0.weight"
+        state[place] = state[place].float()[:, :labels].contiguous()
+        config["projection_class_embeddings_input_dim"] = labels
+    path = models / "checkpoints" / f"{name}.safetensors"
+    save_file(state, path)
+    folder = models / "configs" / name / "unet"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(config))
+    return path
+
+
+SD15_UNET = {
+    "in_channels": 4,
+    "out_channels": 4,
+    "down_block_types": ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
+    "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"],
+    "block_out_channels": [32, 32, 64, 64],
+    "layers_per_block": 2,
+    "attention_head_dim": 4,
+    "cross_attention_dim": 16,
+}
+"""SD 1.5's layout, as wide as the tiny networks."""
+
+
+def write_sd15(models: Path, name: str = "tiny_sd15", seed: int = 0) -> Path:
+    """Add a random network of SD 1.5's layout, with the tiny VAE, and a narrow interposer."""
+    torch.manual_seed(seed)
+    unet = UNet2DConditionModel.from_config(SD15_UNET)
+    places = unet_places(unet.config, unet.state_dict())
+    state = {places[key].name: value for key, value in unet.state_dict().items()}
+    state |= {key: value for key, value in load_file(CHECKPOINT).items() if key.startswith("first_stage_model.")}
+    state["cond_stage_model.transformer.text_model.x"] = torch.zeros(1)
+    path = models / "checkpoints" / f"{name}.safetensors"
+    save_file(state, path)
+    folder = models / "configs" / name
+    (folder / "unet").mkdir(parents=True)
+    (folder / "unet" / "config.json").write_text(json.dumps(SD15_UNET))
+    shutil.copytree(WEIGHTS / "diffusers" / "vae", folder / "vae")
+    (models / "vae_approx").mkdir(exist_ok=True)
+    save_file(Interposer(8, 2).state_dict(), models / INTERPOSER)
+    return path
