@@ -17,7 +17,7 @@ WORK = Path(".demo-work")
 class Plan:
     """Steps of each stage and the seed they share."""
 
-    text: int = 600
+    text: int = 520
     vae: int = 1500
     unet: int = 6000
     seed: int = 0
