@@ -79,9 +79,9 @@ def reference(platform: Platform, shared_worker: WorkerProcess) -> bytes:
     return pixels(Client(platform).done(small()))[0]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def worker(platform: Platform, shared_worker: WorkerProcess, reference: bytes) -> Iterator[WorkerProcess]:
-    """The shared worker; afterwards it is alive, renders as on its first day, and has left and leaked nothing."""
+    """The shared worker; after a file it is alive, renders as on its first day, and has left and leaked nothing."""
     first = len(platform.calls)
     logged = len(shared_worker.log())
     yield shared_worker
@@ -103,6 +103,25 @@ def check_no_leaks(platform: Platform, worker: WorkerProcess, first: int = 0) ->
 @pytest.fixture
 def client(platform: Platform, worker: WorkerProcess) -> Client:
     return Client(platform)
+
+
+SPAWNING = """
+import multiprocessing, runpy, sys
+if __name__ == "__main__":
+    multiprocessing.set_start_method("spawn")
+    sys.argv = ["handler"]
+    runpy.run_module("handler", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.fixture(scope="session")
+def pair_worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
+    """A worker that takes two jobs at once and starts processes by spawning them, on a platform of its own."""
+    environment = {"FOOOCUS_CONCURRENCY": "2", "FOOOCUS_PROGRESS_INTERVAL_S": "0"}
+    with serving(Platform()) as platform:
+        home = tmp_path_factory.mktemp("pair")
+        with running(WorkerProcess(platform, home, "pair", ("-u", "-c", SPAWNING), environment)) as worker:
+            yield worker
 
 
 @pytest.fixture

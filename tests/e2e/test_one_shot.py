@@ -1,33 +1,71 @@
-"""`python -m handler` by hand: a picture in `outputs/`, the result as JSON on standard output, honest exit codes."""
+"""`python -m handler` by hand: a picture in `outputs/`, the result as JSON, honest exit codes, no network."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from PIL import Image
 
-from tests.e2e.jobs import small
-from tests.support.worker import HANDLER, clean_environment
+from tests.support.worker import HANDLER, ROOT, clean_environment
+
+NAMESPACE = ("unshare", "--map-root-user", "--net")
+LOOPBACK_ONLY = """
+import fcntl, os, socket, struct, sys
+SIOCSIFFLAGS, IFF_UP = 0x8914, 1
+with socket.socket() as any_socket:
+    fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP))
+assert [name for _, name in socket.if_nameindex()] == ["lo"], socket.if_nameindex()
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
 
 
-def run_once(home: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *HANDLER, *arguments],
+@dataclass(frozen=True)
+class Run:
+    """One run that ended. isolated: the loopback interface was the only one it had."""
+
+    home: Path
+    code: int
+    out: str
+    err: str
+    isolated: bool = False
+
+
+def run_once(home: Path, *arguments: str, isolated: bool = False, **environment: str) -> Run:
+    python = [*NAMESPACE, sys.executable, "-c", LOOPBACK_ONLY] if isolated else [sys.executable]
+    done = subprocess.run(
+        [*python, *HANDLER, *arguments],
         cwd=home,
         env=clean_environment(home) | environment,
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=180,
     )
+    return Run(home, done.returncode, done.stdout, done.stderr, isolated)
 
 
-def files_below(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
+def namespaces_refused() -> str:
+    """Why this system permits no network namespace, or nothing. A missing tool is a failure of the test."""
+    assert shutil.which("unshare"), "unshare (util-linux) is not installed."
+    tried = subprocess.run([*NAMESPACE, "true"], capture_output=True, text=True, check=False)
+    return tried.stderr.strip() if tried.returncode else ""
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The project's own example at a smaller size, without a network where the system allows that."""
+    home = tmp_path_factory.mktemp("example")
+    job = json.loads((ROOT / "test_input.json").read_text())
+    job["input"]["aspect_ratio"] = "256x256"
+    (home / "test_input.json").write_text(json.dumps(job))
+    return run_once(home, isolated=not namespaces_refused())
 
 
 def printed(text: str) -> Any:
@@ -35,31 +73,40 @@ def printed(text: str) -> Any:
     return json.JSONDecoder().raw_decode(text, text.index("{\n"))[0]
 
 
-def test_a_job_from_test_input_json_leaves_its_picture_in_outputs(tmp_path: Path) -> None:
-    (tmp_path / "test_input.json").write_text(json.dumps({"input": small(sync_mode=False)}))
-    done = run_once(tmp_path)
-    assert done.returncode == 0, done.stderr
-    [image] = printed(done.stdout)["images"]
-    [file] = files_below(tmp_path / "outputs")
+def files_below(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_the_example_leaves_its_picture_in_outputs(example: Run) -> None:
+    assert example.code == 0, example.err
+    [image] = printed(example.out)["images"]
+    [file] = files_below(example.home / "outputs")
     assert file.name == image["file_name"]
     with Image.open(file) as decoded:
-        assert (decoded.format, decoded.size) == ("PNG", (128, 128))
+        assert (decoded.format, decoded.size) == ("JPEG", (256, 256))
     assert file.stat().st_size == image["file_size"]
-    assert "step" in done.stderr, "There is no progress bar."
-    assert list((tmp_path / "tmp").rglob("*")) == []
+    assert "step" in example.err, "There is no progress bar."
+    assert files_below(example.home / "tmp") == []
+
+
+def test_the_example_runs_with_loopback_only(example: Run) -> None:
+    if not example.isolated:
+        pytest.skip(f"This system permits no network namespace: {namespaces_refused()}")
+    assert example.code == 0, example.err
+    assert not [word for word in ("ConnectionError", "Temporary failure", "unreachable") if word in example.err]
 
 
 def test_a_bad_job_exits_1_and_names_the_field(tmp_path: Path) -> None:
     job = json.dumps({"input": {"prompt": "x", "num_images": 0}})
-    done = run_once(tmp_path, "--test_input", job, FOOOCUS_WARM_UP="false")
-    assert done.returncode == 1
-    assert "body.num_images" in done.stdout
-    assert "Traceback" not in done.stdout + done.stderr
+    run = run_once(tmp_path, "--test_input", job, FOOOCUS_WARM_UP="false")
+    assert run.code == 1
+    assert "body.num_images" in run.out
+    assert "Traceback" not in run.out + run.err
     assert not (tmp_path / "outputs").exists()
 
 
 def test_a_checkpoint_that_is_not_there_exits_1_before_anything_starts(tmp_path: Path) -> None:
-    done = run_once(tmp_path, FOOOCUS_CHECKPOINT="nowhere.safetensors")
-    assert done.returncode == 1
-    assert "nowhere.safetensors" in done.stderr
-    assert "Traceback" not in done.stderr
+    run = run_once(tmp_path, FOOOCUS_CHECKPOINT="nowhere.safetensors")
+    assert run.code == 1
+    assert "nowhere.safetensors" in run.err
+    assert "Traceback" not in run.err
