@@ -33,7 +33,7 @@ from handler.engine.preview import Preview
 from handler.engine.refiner import kinds
 from handler.engine.refiner.model import RefinerModel
 from handler.engine.refiner.refiner import Refiner
-from handler.engine.sampling.latents import start_scale
+from handler.engine.sampling.latents import start_scale, to_sampler
 from handler.engine.sampling.refining import Course, Handover, own_vae_course, second_noise
 from handler.engine.types import Conditioning
 from handler.plan.model_sampling import model_sampling
@@ -87,12 +87,13 @@ def _told_five_numbers(refiner: UNet2DConditionModel) -> UNet2DConditionModel:
 
 
 def _second_start(case: Case, log: Log, plan: SamplingPlan) -> dict[str, Any]:
-    """Latent and noise of the second walk are recorded apart; here they are put together before it begins."""
+    """Latent (in VAE units) and noise of the second walk are recorded apart; here they are together when it begins."""
     if "stage2_noise" not in case.names(EXPECTED) or len(log.stages) < 2:
         return {}
     x, sigmas = log.stages[1]
     scale = start_scale(sigmas[0], float(model_sampling(plan.scheduler).table[-1]))
-    recorded = case.tensors["stage2_latent_in"] + scale * case.tensors["stage2_noise"]
+    latent = to_sampler(case.tensors["stage2_latent_in"], plan.scheduler)
+    recorded = latent + scale * case.tensors["stage2_noise"]
     share = Share(tensor_error(x, recorded, rule_for(case, "stage2_latent_in")))
     return {"stage2_noise": share, "stage2_latent_in": share}
 
