@@ -6,13 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from schemas.advanced import Advanced
-from schemas.enums import Endpoint, Sampler, Scheduler, UovMethod
+from schemas.enums import Endpoint, UovMethod
 from schemas.errors import FeatureNotSupported, InvalidInput
 from schemas.parts import ImagePrompt
 from schemas.request import DescribeRequest, GenerationRequest, Request
-
-SAMPLERS = frozenset(Sampler)
-SCHEDULERS = frozenset(Scheduler)
 
 _IMAGE_FIELDS = ("control_image_url", "inpaint_image_url", "mask_image_url", "uov_image_url")
 _SLOTS = tuple(f"image_prompt_{number}" for number in range(1, 5))
@@ -57,10 +54,6 @@ def _unsupported_advanced(advanced: Advanced) -> Iterator[FeatureNotSupported]:
         value = getattr(advanced, name)
         if value != Advanced.model_fields[name].default:
             yield _refused(("advanced", name), value)
-    if advanced.sampler_name not in SAMPLERS:
-        yield _refused(("advanced", "sampler_name"), advanced.sampler_name)
-    if advanced.scheduler_name not in SCHEDULERS:
-        yield _refused(("advanced", "scheduler_name"), advanced.scheduler_name)
 
 
 def _refused(field: str | tuple[str, ...], value: Any) -> FeatureNotSupported:
