@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from benchmarks.parity.tokenizer import END, VOCABULARY_FILES, Words, write_placeholder
-from benchmarks.parity.vectors import Case, cases, load_weights
+from benchmarks.parity.vectors import Case, cases, load_weights, unpacked
 from handler.engine.checkpoint import SdxlModel, load
 from handler.engine.conditioning import TextChunks, TextEncoder
 from handler.engine.ldm_keys import unet_places
@@ -65,7 +65,7 @@ class Networks:
     def refiner(self) -> UNet2DConditionModel:
         """The second UNet: the base one with the tensors the set overrides."""
         unet = copy.deepcopy(self.model.unet)
-        overrides = load_weights(self.root / "weights" / REFINER)
+        overrides = load_weights(unpacked(self.root / "weights" / REFINER))
         for name, place in unet_places(unet.config, unet.state_dict()).items():
             if place.name in overrides:
                 unet.get_parameter(name).data = overrides[place.name]
@@ -75,8 +75,8 @@ class Networks:
         """The file of one of the set's two checkpoints; the refiner's is the base one with other tensors."""
         path = self.models / "checkpoints" / name
         if not path.exists():
-            state = load_file(self.root / "weights" / BASE) | load_file(self.root / "weights" / REFINER)
-            save_file(state, path)
+            base, refiner = (unpacked(self.root / "weights" / file) for file in (BASE, REFINER))
+            save_file(load_file(base) | load_file(refiner), path)
             (self.models / "configs" / path.stem).symlink_to(self.models / "configs" / Path(BASE).stem)
         return path
 
@@ -134,7 +134,7 @@ def _chunks(case: Case, key: str) -> Iterator[Chunk]:
 def write_models(folder: Path, root: Path) -> Path:
     """Fill an empty folder with the set's checkpoint, its configuration and a tokenizer; return the folder."""
     (folder / "checkpoints").mkdir(parents=True)
-    (folder / "checkpoints" / BASE).symlink_to(root / "weights" / BASE)
+    (folder / "checkpoints" / BASE).symlink_to(unpacked(root / "weights" / BASE))
     described = root / "weights" / "diffusers"
     for config in described.rglob("*.json"):
         target = folder / "configs" / Path(BASE).stem / config.relative_to(described)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import lzma
+import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +114,18 @@ def indexed_cases(root: Path) -> list[Case]:
 def load_weights(path: Path) -> dict[str, Tensor]:
     """A safetensors file with its narrow floats widened to float32."""
     return {name: _widen(value) for name, value in load_file(path).items()}
+
+
+@cache
+def unpacked(path: Path) -> Path:
+    """The file, or where the set keeps it compressed as `<name>.xz`, a copy that lasts as long as this process."""
+    if path.is_file():
+        return path
+    folder = Path(tempfile.mkdtemp(prefix="vectors-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    target = folder / path.name
+    target.write_bytes(lzma.decompress(path.with_name(f"{path.name}.xz").read_bytes()))
+    return target
 
 
 def _widen(value: Tensor) -> Tensor:

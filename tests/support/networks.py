@@ -8,10 +8,11 @@ from functools import cache
 import torch
 from diffusers import UNet2DConditionModel
 
+from benchmarks.parity.vectors import unpacked
 from tests.support.golden import GOLDEN, load_weights
 
 WEIGHTS = GOLDEN / "weights"
-CHECKPOINT = WEIGHTS / "tiny_base.safetensors"
+CHECKPOINT = unpacked(WEIGHTS / "tiny_base.safetensors")
 UNET_PREFIX = "model.diffusion_model."
 
 

@@ -14,7 +14,11 @@ from tests.support.golden import Case, cases
 
 RUNS = cases("samplers") + cases("guidance", lambda case: "sampler" in case.parameters)
 BROWNIAN = [
-    case for case in RUNS if "brownian" in case.parameters["noise_source"] and FOREIGN_NOISE not in case.flags
+    case
+    for case in RUNS
+    if "brownian" in case.parameters["noise_source"]
+    and "drawn_noise" in case.tensors
+    and FOREIGN_NOISE not in case.flags
 ]
 GAUSSIAN = [case for case in RUNS if "randn" in case.parameters["noise_source"]]
 SEEDS = [3, 2**63 - 1, 0]
