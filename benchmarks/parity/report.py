@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -47,13 +46,6 @@ def _row(group: str, members: Sequence[Outcome]) -> Row:
         max(member.worst for member in members),
         tuple(sorted({member.tolerance_class for member in members if member.status in COMPARED})),
     )
-
-
-def magnitude(share: float) -> str:
-    """The order of magnitude above a share, as `<= 1e-2`: the last digits differ between machines."""
-    if share == 0:
-        return "0"
-    return f"<= 1e{max(-6, math.ceil(math.log10(share)))}" if math.isfinite(share) else "beyond"
 
 
 def text(outcomes: Sequence[Outcome]) -> str:
