@@ -95,9 +95,8 @@ def _is_later(case: Case) -> bool:
     """Inpainting's and ControlNet's picture functions, by what they expect."""
     ends = ("filled.png", "pasted.png", "padded.png", "soft_mask.png", "inpaint_mask.png", "cpds.png")
     expected = case.files(EXPECTED)
-    return (
-        has_rows_of(case, "initial_box", "box")
-        or any(name in ends or name.startswith(("erode_or_dilate", "pyra_canny")) for name in expected)
+    return has_rows_of(case, "initial_box", "box") or any(
+        name in ends or name.startswith(("erode_or_dilate", "pyra_canny")) for name in expected
     )
 
 
