@@ -12,6 +12,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from builder.demo import loras, tokenizer
 from builder.demo.networks import Networks, create_image_processor, create_safety_checker, create_scheduler
+from builder.demo.train_vae import GAIN
 
 FOLDER = Path(__file__).parent / "bundle"
 CHECKPOINT = "checkpoints/fooocus_worker_demo"
@@ -40,8 +41,16 @@ def write_checkpoint(networks: Networks, folder: Path) -> None:
     # As in SDXL, the first tokenizer pads with the end token and the second with token 0.
     tokenizer.write(checkpoint / "tokenizer", pad_token=tokenizer.END)
     tokenizer.write(checkpoint / "tokenizer_2", pad_token="!")
+    (checkpoint / "preview.json").write_text(json.dumps(preview_map(), indent=2) + "\n", encoding="utf-8")
     for name, module in networks.modules().items():
         copy.deepcopy(module).half().save_pretrained(str(checkpoint / name), safe_serialization=True)
+
+
+def preview_map() -> dict[str, list[list[float]] | list[float]]:
+    """How latents become red, green and blue in 0..255: the pinned ones are the picture itself, times GAIN."""
+    scale = 127.5 / GAIN
+    factors = [[scale if channel == colour else 0.0 for colour in range(3)] for channel in range(4)]
+    return {"factors": factors, "bias": [127.5] * 3}
 
 
 def write_neutral_loras(networks: Networks, folder: Path) -> None:

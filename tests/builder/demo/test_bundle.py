@@ -15,6 +15,7 @@ from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTextModelWithPro
 from builder.demo import bundle, loras, main
 from builder.demo.networks import SCALING_FACTOR, Networks
 from builder.demo.texts import token_ids
+from builder.demo.train_vae import GAIN
 
 CHECKPOINT = bundle.FOLDER / bundle.CHECKPOINT
 
@@ -97,3 +98,11 @@ def test_create_writes_the_same_folders(tmp_path: Path, capsys: pytest.CaptureFi
     assert committed - ours == {Path("README.md")}
     assert json.loads((tmp_path / bundle.CHECKPOINT / "model_index.json").read_text())["unet"][0] == "diffusers"
     assert "bytes" in capsys.readouterr().out
+
+
+def test_the_preview_map_is_that_of_the_pinned_latents() -> None:
+    written = json.loads((CHECKPOINT / "preview.json").read_text("utf-8"))
+    assert written == bundle.preview_map()
+    red = [GAIN, -GAIN, -GAIN, -GAIN / 3]
+    shown = [sum(value * row[c] for value, row in zip(red, written["factors"], strict=True)) for c in range(3)]
+    assert [value + bias for value, bias in zip(shown, written["bias"], strict=True)] == pytest.approx([255, 0, 0])
