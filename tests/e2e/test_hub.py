@@ -1,6 +1,9 @@
-"""The URL shapes of RunPod's Hub tests: templates without `?`, no ping and no stream URL."""
+"""The URL shapes of RunPod's Hub tests: no `?`, no ping, no stream. An idle worker that is told to end does so."""
 
 from __future__ import annotations
+
+import os
+import signal
 
 from tests.e2e.conftest import Start
 from tests.e2e.jobs import endless, pixels, small
@@ -9,7 +12,7 @@ from tests.support.platform import Platform
 from tests.support.worker import wait_for
 
 
-def test_a_worker_runs_with_hub_style_urls(start: Start, own_platform: Platform, reference: bytes) -> None:
+def test_a_worker_lives_and_ends_with_hub_style_urls(start: Start, own_platform: Platform, reference: bytes) -> None:
     url = own_platform.url
     worker = start(
         environment={
@@ -31,3 +34,8 @@ def test_a_worker_runs_with_hub_style_urls(start: Start, own_platform: Platform,
     assert client.done({"num_images": 0})["status"] == "FAILED"
     assert worker.alive(), "A worker that ends fails the Hub's tests."
     assert not own_platform.seen("ping")
+
+    os.kill(worker.pid, signal.SIGTERM)
+    assert worker.exit_code(own_platform.hold_s + 15) == 0
+    assert not worker.children()
+    assert list(worker.temp.rglob("*")) == []
