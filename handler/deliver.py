@@ -23,23 +23,25 @@ def file_name(plan: Plan, index: int) -> str:
 async def deliver(
     pictures: Sequence[Picture], metadata: Sequence[Metadata | None], plan: Plan, store: Store
 ) -> tuple[Image, ...]:
-    """Encode and store all pictures at once, in threads. If one cannot be stored, none stays behind.
+    """Encode and store all pictures at once, in threads.
 
-    Raises StorageUnavailable.
+    If one cannot be stored, or the job is cancelled meanwhile, none stays behind. Raises StorageUnavailable.
     """
     names = [file_name(plan, index) for index in range(len(pictures))]
-    work = [
-        asyncio.to_thread(_deliver_one, picture, data, name, plan.output.format, store)
+    tasks = [
+        asyncio.create_task(asyncio.to_thread(_deliver_one, picture, data, name, plan.output.format, store))
         for picture, data, name in zip(pictures, metadata, names, strict=True)
     ]
-    results = await asyncio.gather(*work, return_exceptions=True)
-    failure = next((result for result in results if isinstance(result, BaseException)), None)
-    if failure is not None:
-        await asyncio.gather(
-            *(asyncio.to_thread(store.remove, name) for name in names), return_exceptions=True
-        )
-        raise failure
-    return tuple(result for result in results if isinstance(result, Image))
+    try:
+        await asyncio.wait(tasks)
+        failure = next((error for error in [task.exception() for task in tasks] if error), None)
+        if failure is not None:
+            raise failure
+    except BaseException:
+        await asyncio.wait(tasks)
+        await asyncio.gather(*(asyncio.to_thread(store.remove, name) for name in names))
+        raise
+    return tuple(task.result() for task in tasks)
 
 
 def _deliver_one(
