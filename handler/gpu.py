@@ -7,20 +7,35 @@ import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from schemas.errors import OutOfMemory
 
 T = TypeVar("T")
 
 
 class GpuThread:
-    """Runs work one piece after the other in a thread of its own."""
+    """Runs work one piece after the other in a thread of its own.
+
+    The thread is replaced after an OutOfMemory: oneDNN's code generator keeps a failed allocation as its state in
+    the thread where it happened, and makes nothing new there ever after.
+    """
 
     def __init__(self) -> None:
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="gpu")
+        self._line = _thread("gpu-line")
+        self._gpu = _thread("gpu")
 
     def run_now(self, work: Callable[[], T]) -> T:
         """Run `work` in the GPU thread and wait for it; for start-up, outside an event loop."""
-        return self._executor.submit(work).result()
+        return self._line.submit(self._run, work).result()
+
+    def _run(self, work: Callable[..., T], *arguments: Any) -> T:
+        try:
+            return self._gpu.submit(work, *arguments).result()
+        except OutOfMemory:
+            self._gpu.shutdown(wait=False)
+            self._gpu = _thread("gpu")
+            raise
 
     async def run(self, work: Callable[[threading.Event], T]) -> T:
         """Run `work(cancelled)` when the thread is free.
@@ -29,7 +44,7 @@ class GpuThread:
         until it has really ended before the cancellation goes on, so that no later job overlaps a dying one.
         """
         cancelled = threading.Event()
-        submitted = self._executor.submit(work, cancelled)
+        submitted = self._line.submit(self._run, work, cancelled)
         future = asyncio.wrap_future(submitted)
         try:
             return await asyncio.shield(future)
@@ -38,6 +53,10 @@ class GpuThread:
             if not submitted.cancel():
                 await _ended(future)
             raise
+
+
+def _thread(name: str) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
 
 
 async def _ended(future: asyncio.Future[T]) -> None:

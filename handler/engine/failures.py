@@ -40,13 +40,18 @@ def classify(error: BaseException) -> FooocusError | None:
     text = str(error)
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return OutOfMemory()
-    if isinstance(error, RuntimeError) and any(mark in text for mark in _ALLOCATION):
+    if isinstance(error, RuntimeError) and _allocation_failed(text):
         return OutOfMemory()
     if isinstance(error, torch.AcceleratorError):
         return DeviceLost()
     if isinstance(error, RuntimeError) and any(mark in text for mark in _BROKEN_CONTEXT):
         return DeviceLost()
     return None
+
+
+def _allocation_failed(text: str) -> bool:
+    # oneDNN says only this when memory for generated code cannot be had.
+    return text == "could not create a primitive" or any(mark in text for mark in _ALLOCATION)
 
 
 def free() -> None:
