@@ -47,13 +47,17 @@ def test_a_broken_lora_after_a_good_one_leaves_the_model_unpatched(client: Clien
     assert pixels(client.done(small(loras=[good]))) != [reference]
 
 
+@pytest.mark.parametrize("headroom", [32 * MIB, 192 * MIB], ids=["early", "late"])
 def test_running_out_of_memory_costs_the_job_and_not_the_worker(
-    client: Client, worker: WorkerProcess, reference: bytes
+    client: Client, worker: WorkerProcess, reference: bytes, headroom: int
 ) -> None:
-    with address_space_limit(worker, 192 * MIB):
+    with address_space_limit(worker, headroom):
         record = client.done(small(1, aspect_ratio="2048x2048"))
     assert record["status"] == "FAILED"
     assert record["error"].startswith("OUT_OF_MEMORY: ")
     assert record["output"]["retryable"] is True
     assert worker.alive()
     assert pixels(client.done(small())) == [reference]
+    # A shape and a text of their own need code and memory that the first picture did not.
+    fresh = small(1, aspect_ratio=f"{128 + headroom // MIB}x64", prompt=f"a text of {headroom} words")
+    assert len(pixels(client.done(fresh))) == 1
