@@ -47,8 +47,11 @@ def test_commands_run(block: str, tmp_path: Path) -> None:
 
 
 def test_make_run_uses_the_worker_and_the_example() -> None:
-    recipe = subprocess.run(["make", "-n", "run"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert recipe.rstrip().endswith("python -u -m handler")
+    shown = subprocess.run(
+        ["make", "--no-print-directory", "-n", "run"], cwd=ROOT, capture_output=True, text=True, check=True,
+        env={name: value for name, value in os.environ.items() if not name.startswith("MAKE")},
+    )  # fmt: skip
+    assert shown.stdout.rstrip().endswith("python -u -m handler")
     assert (ROOT / "test_input.json").is_file()
 
 
