@@ -6,7 +6,7 @@ import hashlib
 import threading
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
@@ -102,8 +102,3 @@ def _check_sha256(path: Path, expected: str | None, loc: Location) -> None:
     with path.open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != expected:
             raise ModelLoadError(loc, message="The downloaded file is not the one the catalogue knows")
-
-
-def download_policy(base: FetchPolicy, max_bytes: int, total_s: float) -> FetchPolicy:
-    """The policy for model files: like pictures', with more bytes and more time."""
-    return replace(base, max_bytes=max_bytes, total_s=total_s)

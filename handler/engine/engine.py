@@ -44,7 +44,7 @@ WARM_UP = Plan(
     sampling=SamplingPlan(Sampler.EULER, Scheduler.NORMAL, 1, (14.6146, 0.0), 14.6146, 14.6146),
     loras=(),
     images=(ImagePlan(0, ("warm up",), ("",), 1, 1, "", "", "", ()),),
-    output=OutputPlan(OutputFormat.JPEG, "", (), inline=True, preview=False),
+    output=OutputPlan(OutputFormat.JPEG, "", (), preview=False),
     check_safety=True,
 )
 """One step with guidance: text encoders, UNet, VAE and safety checker all run once."""

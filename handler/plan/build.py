@@ -83,7 +83,6 @@ def build_plan(request: GenerationRequest, job_id: str, sources: PlanSources) ->
             format=request.output_format,
             stem=advanced.save_name or job_id,
             metadata=(advanced.metadata_scheme,) if advanced.save_metadata else (),
-            inline=request.sync_mode,
             preview=not advanced.disable_preview,
         ),
         check_safety=request.enable_safety_checker or not sources.allow_unchecked,

@@ -105,7 +105,6 @@ class OutputPlan:
     format: OutputFormat
     stem: str
     metadata: tuple[MetadataScheme, ...]
-    inline: bool
     preview: bool
 
 
