@@ -5,32 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from benchmarks.parity.runs import CPU, RecordedNoise, guidance_plan, sampling_plan
 from handler.engine.sampling.denoiser import Denoiser
 from handler.engine.sampling.loop import sample
 from handler.engine.sampling.network import Network, NetworkInput, UnetNetwork
 from handler.engine.sampling.noise import Noise, seeded_noise
 from handler.engine.types import Conditioning
-from handler.plan.plan import GuidancePlan, SamplingPlan
-from handler.plan.sigmas import schedule, sigma_range
-from schemas.enums import Sampler, Scheduler
+from schemas.enums import Scheduler
 from tests.support.golden import Case
 from tests.support.networks import tiny_unet
 
-CPU = torch.device("cpu")
-
-
-class RecordedNoise:
-    """A case's own noise, in the order in which it was used."""
-
-    def __init__(self, case: Case) -> None:
-        self._start = case.tensors["initial_noise"]
-        self._drawn = iter(case.tensors.get("drawn_noise", torch.empty(0)))
-
-    def start(self) -> Tensor:
-        return self._start
-
-    def draw(self, sigma: float, sigma_next: float) -> Tensor:
-        return next(self._drawn)[None]
+__all__ = ["CPU", "RecordedNoise", "guidance_plan", "sampling_plan"]
 
 
 class WatchedNetwork:
@@ -53,26 +38,6 @@ class WatchedNetwork:
         for side, name in enumerate(("positive", "negative")[:sides]):
             named[f"eval_time_ids_{name}"] = torch.stack([ids for _, _, ids in self.rows[side::sides]])
         return named
-
-
-def sampling_plan(case: Case) -> SamplingPlan:
-    """The plan of a case, made anew: its recorded sigmas are not looked at."""
-    wanted = case.parameters
-    sampler, scheduler = Sampler(wanted["sampler"]), Scheduler(wanted["scheduler"])
-    sigmas = schedule(scheduler, wanted["steps"], wanted.get("denoise", 1.0), sampler=sampler)
-    return SamplingPlan(sampler, scheduler, len(sigmas) - 1, sigmas, *sigma_range(sigmas))
-
-
-def guidance_plan(case: Case) -> GuidancePlan:
-    settings = case.parameters["settings"]
-    return GuidancePlan(
-        cfg=case.parameters["cfg"],
-        sharpness=settings["sharpness"],
-        adaptive_cfg=settings["adaptive_cfg"],
-        adm_positive=settings["adm_positive"],
-        adm_negative=settings["adm_negative"],
-        adm_end=settings["adm_end"],
-    )
 
 
 def conditioning(case: Case, side: str) -> Conditioning:

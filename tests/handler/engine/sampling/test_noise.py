@@ -7,9 +7,9 @@ import warnings
 import pytest
 import torch
 
+from benchmarks.parity.runs import FOREIGN_NOISE
 from handler.engine.sampling.noise import BrownianNoise, GaussianNoise
 from tests.handler.engine.sampling.runs import CPU, own_noise, sampling_plan
-from tests.handler.engine.sampling.test_samplers import FOREIGN_NOISE
 from tests.support.golden import Case, cases
 
 RUNS = cases("samplers") + cases("guidance", lambda case: "sampler" in case.parameters)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.parity.runs import FOREIGN_NOISE
 from handler.engine.sampling.samplers import SAMPLERS
 from handler.engine.sampling.samplers.dpm_solver import fast_orders
 from handler.engine.sampling.samplers.lms import multistep_weights
@@ -23,8 +24,6 @@ from tests.handler.engine.sampling.runs import RecordedNoise, own_noise, recorde
 from tests.support.golden import Case, Rule, cases, rule_for, tensor_error, within
 
 RUNS = cases("samplers")
-# Its Brownian range comes from another model than its sigmas, so that no seed gives its noise here.
-FOREIGN_NOISE = "bug:brownian_range_before_model_patch"
 FEW_STEPS = 6
 MANY_CALLS = 50
 # Adaptive steps follow the last digits of their error estimates, which depend on how a call is batched.
