@@ -1,0 +1,1 @@
+"""The HTTP gateway: doors for clients, one durable queue, and the workers that empty it."""

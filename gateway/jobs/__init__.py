@@ -1,0 +1,1 @@
+"""Jobs: their states, the durable store, and the queue doors and workers share."""
