@@ -11,7 +11,7 @@ from benchmarks.parity.networks import Networks
 from benchmarks.parity.outcome import NotCovered
 from benchmarks.parity.vectors import EXPECTED, INPUT, Case
 from handler.media.encode import to_uint8
-from handler.media.resize import ResizeMode, image_grid, lanczos, resize, three_channels
+from handler.pixels.resize import ResizeMode, image_grid, lanczos, resize, three_channels
 from handler.plan.sizes import VARY_DENOISE, fit_class, size_class, upscale_size, vary_size
 from schemas.enums import UovMethod
 
