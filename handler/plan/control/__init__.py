@@ -1,0 +1,1 @@
+"""What control images become before a network sees them: edges, structure, faces. No torch."""
