@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from benchmarks.parity.areas import (
     conditioning,
     end_to_end,
+    esrgan,
     freeu,
     guidance,
     image,
@@ -34,12 +35,12 @@ AREAS: dict[str, tuple[Kind, ...]] = {
     "refiner": refiner.KINDS,
     "text": text.KINDS,
     "vae": vae.KINDS,
+    "esrgan": esrgan.KINDS,
     "preview": preview.KINDS,
     "image": image.KINDS,
     "end_to_end": end_to_end.KINDS,
     "inpaint": NOT_BUILT,
     "controlnet": NOT_BUILT,
-    "esrgan": NOT_BUILT,
     "ip_adapter": NOT_BUILT,
 }
 

@@ -1,0 +1,51 @@
+"""The upscaler: whole pictures, and the tile loop with tiles of other sizes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmarks.parity.kind import Kind, Results
+from benchmarks.parity.networks import Networks
+from benchmarks.parity.vectors import EXPECTED, INPUT, Case, load_weights
+from handler.engine.esrgan import Esrgan, esrgan
+from handler.engine.upscaler import Upscaler
+
+IMAGE, MODEL = "image.png", "model.safetensors"
+
+
+def whole(case: Case, networks: Networks) -> Results:
+    stride = case.parameters.get("stride", 1)
+    return {"output_uint8": Upscaler(_network(case)).upscale(case.picture(IMAGE))[::stride, ::stride]}
+
+
+def in_tiles(case: Case, networks: Networks) -> Results:
+    given = case.parameters
+    upscaler = Upscaler(_network(case), overlap=given["overlap"])
+    enlarged = upscaler.enlarge(_floats(case), given["tile"])
+    return {"output": enlarged[:, :, :: given["stride"], :: given["stride"]]}
+
+
+def _floats(case: Case) -> Tensor:
+    return torch.tensor(case.picture(IMAGE)).permute(2, 0, 1)[None].float() / 255.0
+
+
+def _network(case: Case) -> Esrgan:
+    """Of the case, or of the one case of its area that has a model."""
+    folders = [case.folder, *sorted(path.parent for path in case.folder.parent.glob(f"*/{MODEL}"))]
+    return esrgan(load_weights(_with_model(folders)))
+
+
+def _with_model(folders: list[Path]) -> Path:
+    found = [folder / MODEL for folder in folders if (folder / MODEL).is_file()]
+    if not found:
+        raise FileNotFoundError(f"no case of this set has a {MODEL}")
+    return found[0]
+
+
+KINDS = (
+    Kind(lambda case: case.has(INPUT, IMAGE) and case.has(EXPECTED, "output_uint8"), whole),
+    Kind(lambda case: case.has(INPUT, IMAGE) and case.has(EXPECTED, "output"), in_tiles),
+)
