@@ -1,0 +1,1 @@
+"""The workers: RunPod's worker protocol, served, and processes of our own."""

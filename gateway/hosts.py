@@ -1,0 +1,31 @@
+"""Host names: which are this machine's, and which a gateway without keys answers to."""
+
+from __future__ import annotations
+
+import ipaddress
+
+CANONICAL = ("fal.run", "fal.ai", "fal.media", "fal.dev", "runpod.ai")
+"""Domains whose clients may be led here by name (their TLS ends before us); nobody else can point them here."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def name_of(host_header: str) -> str:
+    """The name or address of a Host header, lower-case, without port and brackets."""
+    host = host_header.strip().lower()
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0].rstrip(".")
+
+
+def is_canonical(name: str) -> bool:
+    """Whether `name` is one of the services this gateway stands in for."""
+    return any(name == domain or name.endswith("." + domain) for domain in CANONICAL)

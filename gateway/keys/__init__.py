@@ -1,0 +1,1 @@
+"""Keys of clients: kept hashed, checked per request, limited."""

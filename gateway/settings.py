@@ -1,0 +1,64 @@
+"""The operator's settings: environment variables, read once at start; flags of the command line win over them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIB = 2**20
+
+
+class Settings(BaseSettings):
+    """Each field is the environment variable `GATEWAY_<NAME>`; its description is the README's text."""
+
+    model_config = SettingsConfigDict(env_prefix="GATEWAY_", frozen=True, extra="ignore")
+
+    host: Annotated[str, Field(description="Address to listen on. Others than loopback need a key")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535, description="Port to listen on; 0 takes a free one")] = 8888
+    data: Annotated[Path, Field(description="Folder of the queue, the files and the logs")] = Path("gateway-data")
+    public_url: Annotated[
+        str | None,
+        Field(description="Address clients reach this gateway at, for links. Unset: the one each request used"),
+    ] = None
+    trust_forwarded: Annotated[
+        bool, Field(description="Believe `X-Forwarded-Proto`, `-Host` and `-Prefix` (behind a proxy of your own)")
+    ] = False
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        Field(description="JSON list of further host names a gateway without keys answers to"),
+    ] = ()
+    cors_origins: Annotated[
+        tuple[str, ...], Field(description="JSON list of web origins whose pages may read answers")
+    ] = ("*",)
+    open_metrics: Annotated[
+        bool, Field(description="Serve `/metrics` and `/readyz` to other machines too, without a key")
+    ] = False
+
+    apikey: Annotated[
+        SecretStr | None, Field(min_length=8, description="One key in plain text, beside those of `keys add`")
+    ] = None
+    key_jobs_per_minute: Annotated[
+        int, Field(ge=0, description="Jobs one key may submit in a minute; 0: any number")
+    ] = 0
+    key_max_waiting: Annotated[int, Field(ge=0, description="Jobs of one key that may wait; 0: any number")] = 0
+
+    max_body_bytes: Annotated[int, Field(ge=1024, description="Largest request body, uploads apart")] = 32 * MIB
+    max_header_bytes: Annotated[int, Field(ge=1024, description="Largest request line and headers together")] = 32768
+    max_json_depth: Annotated[int, Field(ge=4, le=200, description="Deepest nesting of a JSON body")] = 32
+
+    workers: Annotated[int, Field(ge=0, le=64, description="Worker processes to run on this machine")] = 1
+    worker_secret: Annotated[
+        SecretStr | None,
+        Field(min_length=16, description="What worker tokens are derived from. Unset: drawn once and kept in the data"),
+    ] = None
+    worker_hold_s: Annotated[
+        float, Field(gt=0, le=60, description="Seconds a worker's request for a job is held open")
+    ] = 20
+    lease_s: Annotated[
+        float, Field(ge=1, description="Seconds without a sign of life after which a job is taken from its worker")
+    ] = 30
+    max_attempts: Annotated[int, Field(ge=1, description="How often a job is tried when its workers die")] = 3
+    drain_s: Annotated[float, Field(ge=0, description="Seconds running jobs get to finish after SIGTERM")] = 30

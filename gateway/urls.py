@@ -1,0 +1,39 @@
+"""The address a caller knows the gateway by."""
+
+from __future__ import annotations
+
+import re
+
+from starlette.requests import Request
+
+from gateway.settings import Settings
+
+_HOST = re.compile(r"[A-Za-z0-9._-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
+_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
+
+
+def base_url(request: Request, settings: Settings) -> str:
+    """Scheme, host and path prefix, without a slash at the end: what links in an answer start with.
+
+    The configured public URL, else what the request itself used; `X-Forwarded-*` only if they are trusted.
+    """
+    if settings.public_url:
+        return settings.public_url.rstrip("/")
+    scheme, host, prefix = request.url.scheme, request.headers.get("host", ""), ""
+    if settings.trust_forwarded:
+        scheme = _first(request, "proto") or scheme
+        host = _first(request, "host") or host
+        prefix = _first(request, "prefix").rstrip("/")
+    if scheme not in ("http", "https") or not _HOST.fullmatch(host) or not _PREFIX.fullmatch(prefix):
+        return own_url(settings)
+    return f"{scheme}://{host}{prefix}"
+
+
+def own_url(settings: Settings) -> str:
+    """The address on this machine, as local workers use it. IPv6 addresses in brackets."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "localhost": "127.0.0.1"}.get(settings.host, settings.host)
+    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+
+
+def _first(request: Request, name: str) -> str:
+    return request.headers.get(f"x-forwarded-{name}", "").partition(",")[0].strip()
