@@ -16,6 +16,9 @@
     ├── StorageUnavailable            downstream_service_unavailable  500     yes
     ├── ResultTooLarge                result_too_large                500     no
     ├── ModelMissing                  model_missing                   500     no
+    ├── BadRequest                    bad_request                     400     no
+    ├── UnsupportedEncoding           unsupported_encoding            415     no
+    ├── RateLimited                   rate_limited                    429     yes    has `retry_after_s`
     └── InternalError                 internal_server_error           500     yes
 
 The docstring of a class is its default message. `{names}` in it are filled from the error's `ctx`.
@@ -212,3 +215,29 @@ class InternalError(FooocusError):
     """Something went wrong in the worker"""
 
     retryable = True
+
+
+class BadRequest(FooocusError):
+    """The request cannot be read"""
+
+    code = "bad_request"
+    status = 400
+
+
+class UnsupportedEncoding(FooocusError):
+    """Compressed request bodies are not taken"""
+
+    code = "unsupported_encoding"
+    status = 415
+
+
+class RateLimited(FooocusError):
+    """This key has submitted as many jobs as it may for now"""
+
+    code = "rate_limited"
+    status = 429
+    retryable = True
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__()
+        self.retry_after_s = retry_after_s
