@@ -8,7 +8,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from handler.plan.control.levels import stretched
+from handler.pixels.levels import stretched
 
 BLUR_STD = 0.8
 LOW_PERCENTILE, HIGH_PERCENTILE = 4, 96

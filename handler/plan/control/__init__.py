@@ -1,1 +1,0 @@
-"""What control images become before a network sees them: edges, structure, faces. No torch."""
