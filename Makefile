@@ -12,7 +12,7 @@ run: $(VENV)/.installed
 test: export OMP_NUM_THREADS = 1
 test: install-test
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: install-test
 	$(BIN)/ruff check .
