@@ -11,9 +11,11 @@ from handler import log, sdk
 from handler.checkpoints import CheckpointLibrary
 from handler.engine.engine import Engine
 from handler.engine.expansion import find_expander
+from handler.generation import Generation
 from handler.gpu import GpuThread
-from handler.job import Worker
+from handler.job import Runner, Worker
 from handler.library import CACHE, LoraLibrary
+from handler.media import decode
 from handler.media.fetch import FetchPolicy
 from handler.plan.build import PlanSources
 from handler.plan.prompt.expansion import pick_words
@@ -26,6 +28,13 @@ from handler.storage.base import Store
 from handler.storage.choose import choose_store
 from handler.storage.settings import StorageSettings
 from schemas.errors import ModelMissing
+from schemas.request import (
+    ImagePromptRequest,
+    InpaintRequest,
+    Request,
+    TextToImageRequest,
+    UpscaleOrVaryRequest,
+)
 
 DEMO_BUNDLE = Path(__file__).parents[1] / "builder" / "demo" / "bundle"
 DEMO_CHECKPOINT = DEMO_BUNDLE / "checkpoints" / "fooocus_worker_demo"
@@ -41,15 +50,28 @@ def start_worker(settings: Settings, storage: StorageSettings) -> Worker:
     engine = gpu.run_now(lambda: Engine.load(checkpoint, roots, settings.device, _check_safety(settings)))
     if settings.warm_up:
         gpu.run_now(engine.warm_up)
-    return Worker(
-        settings=settings,
+    decode.warm_up()
+    generation = Generation(
         gpu=gpu,
         render=engine.render,
         sources=_plan_sources(settings, checkpoint, roots, engine),
+        image_policy=FetchPolicy(allow_private=settings.allow_private_urls),
         choose_store=_storage(settings, storage),
         progress=_progress(settings),
         checkpoint=checkpoint,
+        safety=settings.safety_policy,
     )
+    return Worker(runners(generation), settings.max_result_bytes)
+
+
+def runners(generation: Generation) -> dict[type[Request], Runner]:
+    """What a request of each class is run by; another kind of request is one more line."""
+    return {
+        TextToImageRequest: generation.run,
+        InpaintRequest: generation.run,
+        ImagePromptRequest: generation.run,
+        UpscaleOrVaryRequest: generation.run,
+    }
 
 
 def model_folders(settings: Settings) -> tuple[Path, tuple[Path, ...]]:

@@ -137,8 +137,9 @@ def sampling_plan(case: Case) -> SamplingPlan:
     """The plan of a case, made anew: its recorded sigmas are not looked at."""
     wanted = case.parameters
     sampler, scheduler = Sampler(wanted["sampler"]), Scheduler(wanted["scheduler"])
-    sigmas = schedule(scheduler, wanted["steps"], wanted.get("denoise", 1.0), sampler=sampler)
-    return SamplingPlan(sampler, scheduler, len(sigmas) - 1, sigmas, *sigma_range(sigmas))
+    denoise = wanted.get("denoise", 1.0)
+    sigmas = schedule(scheduler, wanted["steps"], denoise, sampler=sampler)
+    return SamplingPlan(sampler, scheduler, len(sigmas) - 1, sigmas, *sigma_range(sigmas), denoise)
 
 
 def guidance_plan(case: Case) -> GuidancePlan:

@@ -1,4 +1,9 @@
-"""The engine: a loaded checkpoint that turns plans into pictures, one at a time, in the thread that owns the device."""
+"""The engine: a loaded checkpoint that turns plans into pictures, one at a time, in the thread that owns the device.
+
+Once per job `_prepare` makes the Material of its pictures. Once per picture `_base_network` dresses the base network
+with what the job adds to it, and undresses it afterwards: a wrapper around `Network`, or a patch entered into
+`patches`. Control networks and image prompts join there.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +27,13 @@ from handler.engine.refiner.refiner import Finished, Refiner, Refiners
 from handler.engine.safety import SafetyChecker
 from handler.engine.sampling.denoiser import Denoiser
 from handler.engine.sampling.loop import sample
-from handler.engine.sampling.network import UnetNetwork
+from handler.engine.sampling.network import Network, UnetNetwork
 from handler.engine.sampling.noise import seeded_noise
 from handler.engine.sampling.refining import Handover, second_noise
+from handler.engine.start import Start
 from handler.engine.step import OnStep, Step
 from handler.engine.types import Conditioning
-from handler.engine.vae import FACTOR, decode
+from handler.engine.vae import FACTOR
 from handler.plan.plan import GuidancePlan, ImagePlan, OutputPlan, Plan, RefinerPlan, SamplingPlan
 from schemas.enums import OutputFormat, Performance, Sampler, Scheduler
 from schemas.errors import Location
@@ -41,8 +47,11 @@ WARM_UP = Plan(
     refiner=(),
     freeu=(),
     guidance=GuidancePlan(4.0, 2.0, 7.0, 1.5, 0.8, 0.3),
-    sampling=SamplingPlan(Sampler.EULER, Scheduler.NORMAL, 1, (14.6146, 0.0), 14.6146, 14.6146),
+    sampling=SamplingPlan(Sampler.EULER, Scheduler.NORMAL, 1, (14.6146, 0.0), 14.6146, 14.6146, 1.0),
     loras=(),
+    controls=(),
+    uov=(),
+    inpaint=(),
     images=(ImagePlan(0, ("warm up",), ("",), 1, 1, "", "", "", ()),),
     output=OutputPlan(OutputFormat.JPEG, "", (), preview=False),
     check_safety=True,
@@ -56,6 +65,14 @@ class Prompts:
 
     positive: Sequence[Conditioning]
     negative: Sequence[Conditioning]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What the pictures of a plan are made of, prepared once."""
+
+    prompts: Prompts
+    start: Start
 
 
 class Engine:
@@ -103,14 +120,21 @@ class Engine:
             refiners = self._refiners_of(plan)
             stacks = [self._loras, *(refiner.loras for _, refiner in refiners)]
             patches.enter_context(applied_to_all(stacks, plan.loras))
-            for settings in plan.freeu:
-                patches.enter_context(freeu(self._model.unet, settings))
-            prompts = self._encode(plan)
+            material = self._prepare(plan)
             for index, image in enumerate(plan.images):
-                finished = self._sample(plan, index, prompts, refiners, on_step)
-                pixels = decode(finished.vae, finished.latent)
+                finished = self._sample(plan, index, material, refiners, on_step)
+                pixels = material.start.finish(material.start.decode(finished.vae, finished.latent))
                 nsfw = self._safety.check([pixels])[0] if self._safety and plan.check_safety else False
                 yield Picture(pixels, image.seed, nsfw)
+
+    def _prepare(self, plan: Plan) -> Material:
+        return Material(self._encode(plan), Start())
+
+    def _base_network(self, plan: Plan, material: Material, patches: ExitStack) -> Network:
+        """The base network with what this job adds to it; `patches` takes all of that off again."""
+        for settings in plan.freeu:
+            patches.enter_context(freeu(self._model.unet, settings))
+        return UnetNetwork(self._model.unet)
 
     def _release(self) -> None:
         """Drop what can be made again."""
@@ -135,25 +159,27 @@ class Engine:
         self,
         plan: Plan,
         index: int,
-        prompts: Prompts,
+        material: Material,
         refiners: Sequence[tuple[RefinerPlan, Refiner]],
         on_step: OnStep,
     ) -> Finished:
         height, width = plan.height // FACTOR, plan.width // FACTOR
-        told = ([prompts.positive[index]], [prompts.negative[index]], height, width)
-        base = Denoiser(UnetNetwork(self._model.unet), plan.sampling.scheduler, plan.guidance, *told)
+        told = ([material.prompts.positive[index]], [material.prompts.negative[index]], height, width)
         source = (plan.sampling, [plan.images[index].seed], height, width, self._model.device)
-        noise = seeded_noise(*source)
-        if not refiners:
-            report = self._reporter(plan, index, on_step, lambda step: self._preview)
-            return Finished(sample(base, plan.sampling, noise, report), self._model.vae)
-        ((wanted, refiner),) = refiners
-        report = self._reporter(
-            plan, index, on_step, lambda step: refiner.preview if step >= wanted.switch else self._preview
-        )
-        other = refiner.denoiser(plan, *told)
-        run = Handover(base, other, wanted.switch, plan.sampling, noise, report)
-        return refiner.finish(run, wanted.method, second_noise(*source, noise))
+        noise, latent = seeded_noise(*source), material.start.latent
+        with ExitStack() as patches:
+            network = self._base_network(plan, material, patches)
+            base = Denoiser(network, plan.sampling.scheduler, plan.guidance, *told)
+            if not refiners:
+                report = self._reporter(plan, index, on_step, lambda step: self._preview)
+                return Finished(sample(base, plan.sampling, noise, report, latent), self._model.vae)
+            ((wanted, refiner),) = refiners
+            report = self._reporter(
+                plan, index, on_step, lambda step: refiner.preview if step >= wanted.switch else self._preview
+            )
+            other = refiner.denoiser(plan, *told)
+            run = Handover(base, other, wanted.switch, plan.sampling, noise, report, latent, plan.sampling.denoise)
+            return refiner.finish(run, wanted.method, second_noise(*source, noise))
 
     def _reporter(
         self, plan: Plan, index: int, on_step: OnStep, preview: Callable[[int], Preview]

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from handler.plan.controls import plan_controls
+from handler.plan.images import Images
 from handler.plan.performance import FEW_STEP_GUIDANCE, MODES, Mode
 from handler.plan.plan import FreeUPlan, GuidancePlan, LoraPlan, OutputPlan, Plan, RefinerPlan, SamplingPlan
 from handler.plan.prompt.inline_loras import extract_loras
@@ -19,6 +21,8 @@ from schemas.enums import Performance
 from schemas.errors import Location, ModelMissing
 from schemas.fields import MAX_SEED, parse_size
 from schemas.request import GenerationRequest
+
+NO_IMAGES: Images = {}
 
 MAX_LORAS = 5
 """LoRAs of a request, inline tags included; the one a performance mode brings does not count."""
@@ -47,8 +51,11 @@ def kernel_seed() -> int:
     return int.from_bytes(os.urandom(8), "big") & MAX_SEED
 
 
-def build_plan(request: GenerationRequest, job_id: str, sources: PlanSources) -> Plan:
-    """Resolve `request`. Raises InvalidInput for files that cannot be had, ModelMissing for a mode's LoRA."""
+def build_plan(request: GenerationRequest, job_id: str, sources: PlanSources, images: Images = NO_IMAGES) -> Plan:
+    """Resolve `request`. images: those that `image_sources` names.
+
+    Raises InvalidInput for files that cannot be had, ModelMissing for a mode's LoRA.
+    """
     advanced = request.advanced
     performance = advanced.performance or Performance(request.performance)
     mode = MODES[performance]
@@ -79,6 +86,9 @@ def build_plan(request: GenerationRequest, job_id: str, sources: PlanSources) ->
         sampling=_sampling(advanced, mode),
         loras=loras,
         images=process_prompts(settings, sources.prompts),
+        controls=plan_controls(request, images),
+        uov=(),
+        inpaint=(),
         output=OutputPlan(
             format=request.output_format,
             stem=advanced.save_name or job_id,
@@ -127,7 +137,7 @@ def _sampling(advanced: Advanced, mode: Mode) -> SamplingPlan:
     steps = advanced.overwrite_step or mode.steps
     sigmas = schedule(scheduler, steps, sampler=sampler)
     sigma_min, sigma_max = sigma_range(sigmas)
-    return SamplingPlan(sampler, scheduler, len(sigmas) - 1, sigmas, sigma_min, sigma_max)
+    return SamplingPlan(sampler, scheduler, len(sigmas) - 1, sigmas, sigma_min, sigma_max, 1.0)
 
 
 def _loras(

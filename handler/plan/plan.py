@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from schemas.enums import MetadataScheme, OutputFormat, Performance, RefinerSwapMethod, Sampler, Scheduler
+import numpy as np
+
+from schemas.enums import ControlType, MetadataScheme, OutputFormat, Performance, RefinerSwapMethod, Sampler, Scheduler
 from schemas.errors import Location
 
 
@@ -66,7 +68,8 @@ class GuidancePlan:
 class SamplingPlan:
     """sigmas: k-diffusion noise levels, `steps + 1` of them, falling, the last one 0.
 
-    sigma_min and sigma_max bound the Brownian tree of the SDE samplers.
+    sigma_min and sigma_max bound the Brownian tree of the SDE samplers. denoise: 0..1, how much of what the run
+    starts from is made anew; below 1 the sigmas are the last ones of a longer schedule.
     """
 
     sampler: Sampler
@@ -75,6 +78,101 @@ class SamplingPlan:
     sigmas: tuple[float, ...]
     sigma_min: float
     sigma_max: float
+    denoise: float
+
+
+@dataclass(frozen=True, eq=False)
+class ControlPlan:
+    """A picture that guides the sampling.
+
+    image: uint8 [h, w, 3], as the request brought it. weight: 0..2, never 0. stop_at: the share of the timesteps,
+    0..1, after which it guides no more. skip_preprocessing: whether the picture is the preprocessor's result already.
+    canny_low, canny_high: 1..255, thresholds of PyraCanny. softness: 0..1, of ControlNets.
+    loc: the request field that brought the picture.
+    """
+
+    kind: ControlType
+    image: np.ndarray
+    weight: float
+    stop_at: float
+    skip_preprocessing: bool
+    canny_low: int
+    canny_high: int
+    softness: float
+    loc: Location
+
+
+@dataclass(frozen=True, eq=False)
+class UovPlan:
+    """A picture to upscale or vary.
+
+    image: uint8 [h, w, 3], as the request brought it; `loc` is the field. upscaled: whether the upscaler enlarges it
+    first. height, width: what it is brought to, pixels. diffused: False for a picture that is delivered like that.
+    tiled: whether the VAE works in tiles.
+    """
+
+    image: np.ndarray
+    loc: Location
+    upscaled: bool
+    height: int
+    width: int
+    diffused: bool
+    tiled: bool
+
+
+@dataclass(frozen=True)
+class Box:
+    """A part of a picture: rows top to bottom, columns left to right, the ends not included."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def height(self) -> int:
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> int:
+        return self.right - self.left
+
+
+@dataclass(frozen=True)
+class InpaintNetworkPlan:
+    """What makes the base network one that repaints: files of the models folder, and how long they are in force.
+
+    switch: the index of the step at which the network goes on without them, 0 or more; from the number of steps on
+    it never does. method: how, as for a refiner.
+    """
+
+    head: Path
+    patch: Path
+    switch: int
+    method: RefinerSwapMethod
+
+
+@dataclass(frozen=True, eq=False)
+class InpaintPlan:
+    """A picture that is repainted in part.
+
+    image: uint8 [h, w, 3], enlarged already where it is outpainted; `loc` is the field that brought it.
+    mask: uint8 [h, w], repainted where above 127. box: the part that is worked on. upscaled: whether the upscaler
+    enlarges that part first. height, width: what the part is brought to, pixels.
+    filled: whether the masked place is filled with blurred surroundings. from_fill: whether sampling starts from
+    the picture; from nothing else. network: none or one.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray
+    loc: Location
+    box: Box
+    upscaled: bool
+    height: int
+    width: int
+    filled: bool
+    from_fill: bool
+    network: tuple[InpaintNetworkPlan, ...]
 
 
 @dataclass(frozen=True)
@@ -112,8 +210,9 @@ class OutputPlan:
 class Plan:
     """One job, resolved.
 
-    Width and height are in pixels and multiples of 8. refiner_switch: the share of the steps, for the metadata.
-    refiner, freeu: none or one.
+    Width and height are in pixels and multiples of 8: of what is sampled, which inpainting puts into a picture of
+    another size. refiner_switch: the share of the steps, for the metadata.
+    refiner, freeu, uov, inpaint: none or one; of the last two, one at most.
     """
 
     performance: Performance
@@ -127,5 +226,8 @@ class Plan:
     sampling: SamplingPlan
     loras: tuple[LoraPlan, ...]
     images: tuple[ImagePlan, ...]
+    controls: tuple[ControlPlan, ...]
+    uov: tuple[UovPlan, ...]
+    inpaint: tuple[InpaintPlan, ...]
     output: OutputPlan
     check_safety: bool

@@ -28,7 +28,6 @@ def refuse_unsupported(request: Request) -> None:
 
 def _unsupported(request: Request) -> Iterator[FeatureNotSupported]:
     if isinstance(request, DescribeRequest):
-        yield _refused("endpoint", Endpoint.DESCRIBE)
         return
     for name in _IMAGE_FIELDS:
         if getattr(request, name, None):

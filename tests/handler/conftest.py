@@ -9,15 +9,17 @@ import pytest
 
 from handler.checkpoints import CheckpointLibrary
 from handler.engine.engine import Engine
+from handler.generation import Generation
 from handler.gpu import GpuThread
 from handler.job import Worker
+from handler.media.policy import FetchPolicy
 from handler.plan.build import PlanSources
 from handler.plan.prompt.expansion import pick_words
 from handler.plan.prompt.process import PromptSources
 from handler.plan.prompt.styles import BUNDLED, load_styles
 from handler.progress import SilentProgress, draining
 from handler.settings import Settings
-from handler.start import DEMO_BUNDLE, DEMO_CHECKPOINT
+from handler.start import DEMO_BUNDLE, DEMO_CHECKPOINT, runners
 from handler.storage.local import LocalStore
 from schemas.errors import Location, ModelLoadError
 
@@ -51,16 +53,18 @@ def plan_sources() -> PlanSources:
 def make_worker(engine: Engine, plan_sources: PlanSources, tmp_path: Path) -> Callable[..., Worker]:
     """A worker around the demo model that stores into a folder of its own; keywords replace its parts."""
 
-    def make(**parts: object) -> Worker:
+    def make(settings: Settings | None = None, **parts: object) -> Worker:
+        settings = settings or Settings()
         defaults = {
-            "settings": Settings(),
             "gpu": GpuThread(),
             "render": engine.render,
             "sources": lambda: plan_sources,
+            "image_policy": FetchPolicy(allow_private=True),
             "choose_store": lambda job, inline: LocalStore(tmp_path / "outputs", job["id"]),
             "progress": lambda job, preview: draining(SilentProgress()),
             "checkpoint": DEMO_CHECKPOINT,
+            "safety": settings.safety_policy,
         }
-        return Worker(**(defaults | parts))
+        return Worker(runners(Generation(**(defaults | parts))), settings.max_result_bytes)
 
     return make

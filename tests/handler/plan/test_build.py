@@ -174,7 +174,6 @@ def test_a_plan_is_frozen() -> None:
         ({"mask_image_url": "https://a.b/c.png"}, ["mask_image_url"]),
         ({"endpoint": "upscale-or-vary", "uov_image_url": "x"}, ["uov_image_url"]),
         ({"endpoint": "image-prompt", "image_prompt_1": {"image_url": "x"}}, ["image_prompt_1", "image_url"]),
-        ({"endpoint": "describe", "image_url": "x"}, ["endpoint"]),
         ({"advanced": {"base_model": "x.safetensors"}}, ["advanced", "base_model"]),
         ({"advanced": {"upscale_value": 2}}, ["advanced", "upscale_value"]),
     ],

@@ -44,7 +44,7 @@ class Interrupted(Exception):
 
 def plan_for(sampler: Sampler, steps: int = 4) -> SamplingPlan:
     sigmas = schedule(Scheduler.KARRAS, steps, sampler=sampler)
-    return SamplingPlan(sampler, Scheduler.KARRAS, steps, sigmas, *sigma_range(sigmas))
+    return SamplingPlan(sampler, Scheduler.KARRAS, steps, sigmas, *sigma_range(sigmas), denoise=1.0)
 
 
 def shrink(x: Tensor, sigma: float) -> Tensor:
