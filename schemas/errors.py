@@ -19,7 +19,23 @@
     ├── BadRequest                    bad_request                     400     no
     ├── UnsupportedEncoding           unsupported_encoding            415     no
     ├── RateLimited                   rate_limited                    429     yes    has `retry_after_s`
-    └── InternalError                 internal_server_error           500     yes
+    ├── InternalError                 internal_server_error           500     yes
+    │   What only the gateway raises:
+    ├── Unauthorized                  unauthorized                    401     no
+    ├── JobNotFound                   job_not_found                   404     no
+    ├── RetryRefused                  retry_refused                   400     no
+    ├── PayloadTooLarge               payload_too_large               413     no
+    ├── IdempotencyConflict           idempotency_conflict            422     no
+    ├── QueueFull                     queue_full                      429     yes    `retry_after_s`
+    ├── JobCancelled                  client_cancelled                499     no
+    ├── StoreDamaged                  store_damaged                   500     no     at start
+    ├── StoreInUse                    store_in_use                    500     no     at start
+    ├── StoreTooNew                   store_too_new                   500     no     at start
+    ├── ShuttingDown                  shutting_down                   503     yes    `retry_after_s`
+    ├── StoreUnavailable              store_unavailable               503     yes    `retry_after_s`
+    ├── WorkerLost                    worker_lost                     503     no
+    ├── StartTimeout                  startup_timeout                 504     no
+    └── ExecutionTimeout              generation_timeout              504     no
 
 The docstring of a class is its default message. `{names}` in it are filled from the error's `ctx`.
 Codes and `ctx` keys of the 422 family are fal's (https://docs.fal.ai/errors).
@@ -241,3 +257,131 @@ class RateLimited(FooocusError):
     def __init__(self, retry_after_s: float) -> None:
         super().__init__()
         self.retry_after_s = retry_after_s
+
+
+class Unauthorized(FooocusError):
+    """The key is missing or not valid"""
+
+    code = "unauthorized"
+    status = 401
+
+
+class JobNotFound(FooocusError):
+    """There is no such request"""
+
+    code = "job_not_found"
+    status = 404
+
+
+class RetryRefused(FooocusError):
+    """Only a failed request can be tried again"""
+
+    code = "retry_refused"
+    status = 400
+
+
+class PayloadTooLarge(FooocusError):
+    """The request body is too large"""
+
+    code = "payload_too_large"
+    status = 413
+
+
+class IdempotencyConflict(FooocusError):
+    """This Idempotency-Key was used with another request body"""
+
+    # 422, as the IETF draft of the header has it: fal's clients take 409 for "try again".
+    code = "idempotency_conflict"
+    status = 422
+
+
+class JobCancelled(FooocusError):
+    """The request was cancelled"""
+
+    code = "client_cancelled"
+    status = 499
+
+
+class StoreDamaged(FooocusError):
+    """The database gateway.sqlite3 in the data folder is damaged. Nothing was changed: restore it from a copy, or move
+    it away to start empty
+    """
+
+    code = "store_damaged"
+
+
+class StoreInUse(FooocusError):
+    """The data folder is in use by another gateway. Stop that one or choose another folder with --data"""
+
+    code = "store_in_use"
+
+
+class StoreTooNew(FooocusError):
+    """The database in the data folder was written by a newer version of this program"""
+
+    code = "store_too_new"
+
+
+class TryLater(FooocusError):
+    """The gateway cannot take the request now. Try again later"""
+
+    status = 503
+    retryable = True
+
+    def __init__(self, retry_after_s: float = 5) -> None:
+        super().__init__()
+        self.retry_after_s = max(1, math.ceil(retry_after_s))
+
+
+class QueueFull(TryLater):
+    """Too many requests are waiting. Try again later"""
+
+    code = "queue_full"
+    status = 429
+
+
+class ShuttingDown(TryLater):
+    """The gateway is shutting down. Try again later"""
+
+    code = "shutting_down"
+
+
+class StoreUnavailable(TryLater):
+    """The gateway cannot record requests now. Nothing was accepted: check that its disk is not full"""
+
+    code = "store_unavailable"
+
+
+class WorkerLost(FooocusError):
+    """Every worker that took this request was lost while working on it"""
+
+    code = "worker_lost"
+    status = 503
+
+
+class StartTimeout(FooocusError):
+    """The request did not start within its time limit"""
+
+    code = "startup_timeout"
+    status = 504
+
+
+class ExecutionTimeout(FooocusError):
+    """The request ran longer than its time limit"""
+
+    code = "generation_timeout"
+    status = 504
+
+
+class FileMissing(FooocusError):
+    """There is no such file, or it has expired"""
+
+    code = "file_missing"
+    status = 404
+
+
+class StorageFull(FooocusError):
+    """The gateway's disk is full: nothing was stored"""
+
+    code = "storage_full"
+    status = 507
