@@ -1,0 +1,1 @@
+select id, blob from files

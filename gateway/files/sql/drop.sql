@@ -1,0 +1,1 @@
+delete from files where id = :id returning blob

@@ -1,0 +1,1 @@
+delete from files where job_id = :job_id returning blob

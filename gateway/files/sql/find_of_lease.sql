@@ -1,0 +1,1 @@
+select * from files where lease_id = :lease_id and name = :name

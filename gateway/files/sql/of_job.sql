@@ -1,0 +1,1 @@
+select * from files where job_id = :job_id
