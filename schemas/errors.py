@@ -18,7 +18,6 @@
     ├── ModelMissing                  model_missing                   500     no
     ├── BadRequest                    bad_request                     400     no
     ├── UnsupportedEncoding           unsupported_encoding            415     no
-    ├── RateLimited                   rate_limited                    429     yes    has `retry_after_s`
     ├── InternalError                 internal_server_error           500     yes
     │   What only the gateway raises:
     ├── Unauthorized                  unauthorized                    401     no
@@ -27,6 +26,7 @@
     ├── PayloadTooLarge               payload_too_large               413     no
     ├── IdempotencyConflict           idempotency_conflict            422     no
     ├── QueueFull                     queue_full                      429     yes    `retry_after_s`
+    ├── RateLimited                   rate_limited                    429     yes    `retry_after_s`
     ├── JobCancelled                  client_cancelled                499     no
     ├── StoreDamaged                  store_damaged                   500     no     at start
     ├── StoreInUse                    store_in_use                    500     no     at start
@@ -247,18 +247,6 @@ class UnsupportedEncoding(FooocusError):
     status = 415
 
 
-class RateLimited(FooocusError):
-    """This key has submitted as many jobs as it may for now"""
-
-    code = "rate_limited"
-    status = 429
-    retryable = True
-
-    def __init__(self, retry_after_s: float) -> None:
-        super().__init__()
-        self.retry_after_s = retry_after_s
-
-
 class Unauthorized(FooocusError):
     """The key is missing or not valid"""
 
@@ -337,6 +325,13 @@ class QueueFull(TryLater):
     """Too many requests are waiting. Try again later"""
 
     code = "queue_full"
+    status = 429
+
+
+class RateLimited(TryLater):
+    """This key has submitted as many requests as it may for now"""
+
+    code = "rate_limited"
     status = 429
 
 
