@@ -17,7 +17,7 @@ from benchmarks.parity.vectors import Case
 from handler.engine.sampling.calls import DescribeSize, sdxl_ids
 from handler.engine.sampling.denoiser import Denoiser
 from handler.engine.sampling.loop import sample
-from handler.engine.sampling.network import NetworkInput, UnetNetwork
+from handler.engine.sampling.network import Network, NetworkInput, Residuals, UnetNetwork
 from handler.engine.sampling.noise import Noise, seeded_noise
 from handler.engine.sampling.samplers import SAMPLERS
 from handler.engine.sampling.samplers.run import Run
@@ -77,14 +77,17 @@ class WatchedNetwork(UnetNetwork):
         super().__init__(unet)
         self._log = log
 
-    def __call__(self, inputs: NetworkInput) -> Tensor:
+    def __call__(self, inputs: NetworkInput, residuals: Residuals | None = None) -> Tensor:
         self._log.timesteps += inputs.timesteps.tolist()
         self._log.ids += inputs.time_ids.clone()
-        return super().__call__(inputs)
+        return super().__call__(inputs, residuals)
 
 
 class WatchedDenoiser(Denoiser):
-    """The denoiser of a case's one picture; notes what each evaluation is given and predicts before guidance."""
+    """The denoiser of a case's one picture; notes what each evaluation is given and predicts before guidance.
+
+    network: what stands for the UNet, where that is more than the UNet itself.
+    """
 
     def __init__(
         self,
@@ -94,10 +97,11 @@ class WatchedDenoiser(Denoiser):
         sides: tuple[Conditioning, Conditioning] | None = None,
         describe: DescribeSize = sdxl_ids,
         by_refiner: bool = False,
+        network: Network | None = None,
     ) -> None:
         positive, negative = sides or conditionings(case)
         super().__init__(
-            WatchedNetwork(unet, log),
+            network or WatchedNetwork(unet, log),
             Scheduler(case.parameters["scheduler"]),
             guidance_plan(case),
             [positive],

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from benchmarks.parity.areas import (
     conditioning,
+    controlnet,
     end_to_end,
     esrgan,
     freeu,
@@ -40,7 +41,7 @@ AREAS: dict[str, tuple[Kind, ...]] = {
     "image": image.KINDS,
     "end_to_end": end_to_end.KINDS,
     "inpaint": NOT_BUILT,
-    "controlnet": NOT_BUILT,
+    "controlnet": controlnet.KINDS,
     "ip_adapter": NOT_BUILT,
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -42,6 +43,7 @@ class Call:
     """What one call tells its rows. rows: their places among all rows, on the device; the rest as NetworkInput."""
 
     rows: Tensor
+    sides: tuple[int, ...]
     context: Tensor
     pooled: Tensor
     emphasised_ids: Tensor
@@ -72,8 +74,12 @@ def plan_calls(
     latent; dtype: the network's.
     """
     size = height * LATENT_PIXELS, width * LATENT_PIXELS
-    rows = [(conditioning, describe(*size, side)) for side in sides for conditioning in side.conditionings]
-    groups = group_lengths([conditioning.cond.shape[1] for conditioning, _ in rows])
+    rows = [
+        _Row(number, conditioning, describe(*size, side))
+        for number, side in enumerate(sides)
+        for conditioning in side.conditionings
+    ]
+    groups = group_lengths([row.conditioning.cond.shape[1] for row in rows])
     return [_make_call(group, [rows[row] for row in group], dtype) for group in groups]
 
 
@@ -95,17 +101,24 @@ def _rounded(height: int, width: int) -> tuple[int, int]:
     return round(height / SIZE_STEP) * SIZE_STEP, round(width / SIZE_STEP) * SIZE_STEP
 
 
-def _make_call(
-    numbers: list[int], rows: Sequence[tuple[Conditioning, tuple[SizeIds, SizeIds]]], dtype: torch.dtype
-) -> Call:
-    conds = [conditioning.cond for conditioning, _ in rows]
+class _Row(NamedTuple):
+    """One picture's side. ids: the two that it is told one after the other."""
+
+    side: int
+    conditioning: Conditioning
+    ids: tuple[SizeIds, SizeIds]
+
+
+def _make_call(numbers: list[int], rows: Sequence[_Row], dtype: torch.dtype) -> Call:
+    conds = [row.conditioning.cond for row in rows]
     device = conds[0].device
     tokens = math.lcm(*(cond.shape[1] for cond in conds))
-    emphasised, consistent = zip(*(ids for _, ids in rows), strict=True)
+    emphasised, consistent = zip(*(row.ids for row in rows), strict=True)
     return Call(
         rows=torch.tensor(numbers, device=device),
+        sides=tuple(row.side for row in rows),
         context=torch.cat([cond.repeat(1, tokens // cond.shape[1], 1) for cond in conds]).to(dtype),
-        pooled=torch.cat([conditioning.pooled for conditioning, _ in rows]).to(dtype),
+        pooled=torch.cat([row.conditioning.pooled for row in rows]).to(dtype),
         emphasised_ids=torch.tensor(emphasised, dtype=torch.float32, device=device),
         consistent_ids=torch.tensor(consistent, dtype=torch.float32, device=device),
     )

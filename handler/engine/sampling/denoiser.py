@@ -78,4 +78,4 @@ class Denoiser:
     def _run(self, call: Call, sample: Tensor, emphasised: bool, sigma: float) -> Tensor:
         time_ids = call.emphasised_ids if emphasised else call.consistent_ids
         timesteps = self._timesteps[: len(sample)]
-        return self._network(NetworkInput(sample, timesteps, call.context, call.pooled, time_ids, sigma))
+        return self._network(NetworkInput(sample, timesteps, call.context, call.pooled, time_ids, sigma, call.sides))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -16,7 +16,8 @@ class NetworkInput:
 
     sample: [rows, 4, h, w], scaled, in the network's dtype. timesteps: float32 [rows], all alike.
     context: [rows, tokens, dim]; pooled: [rows, pooled_dim]; time_ids: float32 [rows, ids], six ids for SDXL.
-    sigma: the noise level `timesteps` stands for. `sample` and `timesteps` are reused by the next call.
+    sigma: the noise level `timesteps` stands for. sides: of each row, 0 for positive, 1 for negative.
+    `sample` and `timesteps` are reused by the next call.
     """
 
     sample: Tensor
@@ -25,6 +26,14 @@ class NetworkInput:
     pooled: Tensor
     time_ids: Tensor
     sigma: float
+    sides: tuple[int, ...]
+
+
+class Residuals(NamedTuple):
+    """What is added to a UNet's features: to each that its encoder hands on, and to those of its middle."""
+
+    down: tuple[Tensor, ...]
+    middle: Tensor
 
 
 class Network(Protocol):
@@ -42,11 +51,13 @@ class UnetNetwork:
         self.unet = unet
         self.dtype = unet.dtype
 
-    def __call__(self, inputs: NetworkInput) -> Tensor:
+    def __call__(self, inputs: NetworkInput, residuals: Residuals | None = None) -> Tensor:
         return self.unet(
             inputs.sample,
             inputs.timesteps,
             inputs.context,
             added_cond_kwargs={"text_embeds": inputs.pooled, "time_ids": inputs.time_ids},
+            down_block_additional_residuals=residuals and residuals.down,
+            mid_block_additional_residual=residuals and residuals.middle,
             return_dict=False,
         )[0]

@@ -1,0 +1,1 @@
+"""Control images: ControlNets and Control-LoRAs, and image prompts by IP-Adapter. Imported when first needed."""
