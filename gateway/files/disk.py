@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import hashlib
 import os
 import shutil
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from gateway.files.names import HEAD_SIZE, media_type, new_id
+from gateway.files.names import new_id
+from gateway.files.sink import Blob, Sink, disk_errors
 from schemas.errors import PayloadTooLarge, StorageFull
 
 T = TypeVar("T")
@@ -23,17 +20,7 @@ T = TypeVar("T")
 CHUNK = 1024 * 1024
 """Bytes written or read at a time."""
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-
-
-@dataclass(frozen=True, slots=True)
-class Blob:
-    """Content on disk. name: its file's name. media_type: by content."""
-
-    name: str
-    size: int
-    sha256: str
-    media_type: str
+Chunks = AsyncIterator[bytes] | bytes
 
 
 class Disk:
@@ -50,30 +37,43 @@ class Disk:
         """Call `work` in one of the threads that may wait for the disk."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
-    async def write(self, data: AsyncIterator[bytes] | bytes, max_size: int) -> Blob:
+    async def write(self, data: Chunks, max_size: int) -> Blob:
         """Store `data`; when this returns it outlives a power cut.
 
         PayloadTooLarge beyond `max_size`; StorageFull when the disk is. Nothing is left of a write that fails or is
         cancelled.
         """
-        sink = await self.run(self._sink)
+        return await self._write(data, max_size, lambda sink: sink.commit(self._blobs / sink.name))
+
+    async def write_part(self, data: AsyncIterator[bytes], max_size: int, folder: str, number: int) -> str:
+        """Store one part of an upload as `write` does, but not proof against a power cut; returns its tag."""
+        target = self.parts / folder
+
+        def move(sink: Sink) -> str:
+            target.mkdir(mode=0o700, exist_ok=True)
+            return sink.move(target, number)
+
+        return await self._write(data, max_size, move)
+
+    async def _write(self, data: Chunks, max_size: int, end: Callable[[Sink], T]) -> T:
+        sink = await self.run(self.sink)
         try:
             async for chunk in _chunks(data):
                 if sink.size + len(chunk) > max_size:
                     raise PayloadTooLarge(f"The file is larger than {max_size} bytes")
                 await self.run(lambda chunk=chunk: sink.write(chunk))
-            return await self.run(sink.commit)
+            return await self.run(lambda: end(sink))
         except BaseException:
             sink.discard()
             raise
 
-    def join(self, sources: Iterator[bytes]) -> Blob:
-        """Store `sources` one after the other as one blob, as `write` does, in the calling thread."""
-        sink = self._sink()
+    def join(self, pieces: Iterator[bytes]) -> Blob:
+        """Store `pieces` one after the other as `write` does, in the calling thread."""
+        sink = self.sink()
         try:
-            for chunk in sources:
-                sink.write(chunk)
-            return sink.commit()
+            for piece in pieces:
+                sink.write(piece)
+            return sink.commit(self._blobs / sink.name)
         except BaseException:
             sink.discard()
             raise
@@ -114,71 +114,24 @@ class Disk:
     def close(self) -> None:
         self._threads.shutdown()
 
-    def _sink(self) -> _Sink:
+    def parts_of(self, folder: str) -> dict[int, Path]:
+        """The parts of an upload that are there, by number."""
+        try:
+            return {int(path.name.partition("-")[0]): path for path in (self.parts / folder).iterdir()}
+        except FileNotFoundError:
+            return {}
+
+    def drop_parts(self, folder: str) -> None:
+        shutil.rmtree(self.parts / folder, ignore_errors=True)
+
+    def sink(self) -> Sink:
+        """A new blob to write. StorageFull."""
         self.check_space()
-        name = new_id()
         with disk_errors():
-            return _Sink(self._incoming / name, self._blobs / name)
+            return Sink(self._incoming / new_id())
 
 
-class _Sink:
-    """One blob on its way. The lock keeps `discard`, which a cancelled caller runs, from closing under a write."""
-
-    def __init__(self, temporary: Path, final: Path) -> None:
-        self._temporary, self._final = temporary, final
-        self._lock = threading.Lock()
-        self._digest = hashlib.sha256()
-        self._head = b""
-        self.size = 0
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._file = os.fdopen(os.open(temporary, flags, 0o600), "wb", buffering=0)
-
-    def write(self, data: bytes) -> None:
-        with self._lock, disk_errors():
-            view = memoryview(data)
-            while view:
-                view = view[self._file.write(view) :]
-            self._digest.update(data)
-            self._head = (self._head + data[:HEAD_SIZE])[:HEAD_SIZE]
-            self.size += len(data)
-
-    def commit(self) -> Blob:
-        with self._lock, disk_errors():
-            os.fsync(self._file.fileno())
-            self._file.close()
-            self._temporary.rename(self._final)
-            sync_folder(self._final.parent)
-        return Blob(self._final.name, self.size, self._digest.hexdigest(), media_type(self._head))
-
-    def discard(self) -> None:
-        with self._lock:
-            with suppress(OSError):
-                self._file.close()
-            for path in (self._temporary, self._final):
-                path.unlink(missing_ok=True)
-
-
-@contextmanager
-def disk_errors() -> Iterator[None]:
-    """A disk without room speaks as StorageFull."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise StorageFull from error
-        raise
-
-
-def sync_folder(path: Path) -> None:
-    """Make a rename in `path` outlive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-async def _chunks(data: AsyncIterator[bytes] | bytes) -> AsyncIterator[bytes]:
+async def _chunks(data: Chunks) -> AsyncIterator[bytes]:
     """`data` in pieces of about CHUNK: a thread is asked once per piece, not once per packet."""
     if isinstance(data, bytes):
         for start in range(0, len(data), CHUNK):

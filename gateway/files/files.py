@@ -6,16 +6,17 @@ import asyncio
 import re
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from gateway.files import rows
-from gateway.files.disk import Blob, Disk
+from gateway.files import inputs, rows
+from gateway.files.disk import Chunks, Disk
 from gateway.files.model import Kind, Limits, StoredFile, UploadGrant
 from gateway.files.names import OCTETS, is_id, new_id, safe_name
+from gateway.files.sink import Blob
 from gateway.files.tokens import Tokens
 from schemas.errors import BadRequest
 
@@ -33,22 +34,18 @@ class Files:
     """
 
     def __init__(
-        self,
-        root: Path,
-        store: Store,
-        *,
-        limits: Limits | None = None,
-        clock: Callable[[], float] = time.time,
+        self, root: Path, store: Store, *, limits: Limits | None = None, clock: Callable[[], float] = time.time
     ) -> None:
         self.limits = limits or Limits()
         self.disk = Disk(root, self.limits.min_free)
         self.tokens = Tokens(root / "secret")
         self.clock = clock
-        self._store = store
+        self.store = store
+        store.migrate("files", rows.MIGRATIONS)
 
     async def add(
         self,
-        data: AsyncIterator[bytes] | bytes,
+        data: Chunks,
         *,
         name: str,
         owner: str,
@@ -60,15 +57,14 @@ class Files:
         """Store a file; when this returns it is durable.
 
         name: any text, made safe. ttl_s: None means the limits' `file_ttl_s`. The type is read from the content.
-        Raises PayloadTooLarge, StorageFull; nothing is left behind then.
+        Raises PayloadTooLarge, StorageFull, StoreUnavailable; nothing is left behind then.
         """
         blob = await self.disk.write(data, self.limits.max_file)
-        now = self.clock()
-        ends = now + (self.limits.file_ttl_s if ttl_s is None else ttl_s)
-        return await self.record(blob, new_file(blob, name, owner, kind, now, ends, job_id=job_id, public=public))
+        file = self.describe(blob, new_id(), name, owner, kind, ttl_s)
+        return await self.record(replace(file, job_id=job_id, public=public))
 
     async def add_for_lease(
-        self, data: AsyncIterator[bytes], *, name: str, owner: str, job_id: str, lease_id: str
+        self, data: Chunks, *, name: str, owner: str, job_id: str, lease_id: str
     ) -> StoredFile:
         """Store a picture a worker made under a lease; one of the same name is replaced and keeps its URL.
 
@@ -79,40 +75,57 @@ class Files:
         if blob.media_type == OCTETS:
             await self.remove_blobs([blob.name])
             raise BadRequest("Only PNG, JPEG and WebP files are taken here")
-        file = new_file(blob, name, owner, Kind.RESULT, self.clock(), None, job_id=job_id, lease_id=lease_id)
-        return await self.record(blob, file)
+        file = self.describe(blob, new_id(), name, owner, Kind.RESULT, None)
+        return await self.record(replace(file, expires_at=None, job_id=job_id, lease_id=lease_id))
 
-    async def record(self, blob: Blob, file: StoredFile) -> StoredFile:
+    def describe(
+        self, blob: Blob, file_id: str, name: str, owner: str, kind: Kind, ttl_s: float | None
+    ) -> StoredFile:
+        """The row of content that is on disk."""
+        now = self.clock()
+        ends = now + (self.limits.file_ttl_s if ttl_s is None else ttl_s)
+        return StoredFile(
+            id=file_id, name=safe_name(name), media_type=blob.media_type, size=blob.size, sha256=blob.sha256,
+            blob=blob.name, kind=kind, owner=owner, public=True, created_at=now, expires_at=ends,
+        )  # fmt: skip
+
+    async def record(self, file: StoredFile) -> StoredFile:
         """Write the row of content that is on disk; take the content back when that fails.
 
-        A cancelled caller does not stop it half-way: the row is written and the file lives until its end.
+        A file of the same id, or of the same lease and name, is replaced. A cancelled caller does not stop it half-way.
         """
-        return await asyncio.shield(asyncio.ensure_future(self._record(blob, file)))
+        return await asyncio.shield(asyncio.ensure_future(self._record(file)))
 
-    async def _record(self, blob: Blob, file: StoredFile) -> StoredFile:
+    async def _record(self, file: StoredFile) -> StoredFile:
         def put(connection: sqlite3.Connection) -> tuple[StoredFile, list[str]]:
-            old = rows.one(connection, "find_of_lease", lease_id=file.lease_id, name=file.name)
+            old = rows.one(connection, "find", id=file.id, now=0.0)
+            old = old or rows.one(connection, "find_of_lease", lease_id=file.lease_id, name=file.name)
             if old is None:
                 rows.insert(connection, file)
                 return file, []
-            new = replace(old, blob=blob.name, size=blob.size, sha256=blob.sha256, media_type=blob.media_type)
+            same = old.sha256 == file.sha256
+            new = replace(file, id=old.id, blob=old.blob if same else file.blob)
             rows.update(connection, new)
-            return new, [old.blob]
+            return new, [file.blob if same else old.blob]
 
         try:
-            stored, replaced = await self._store.write(put)
+            stored, needless = await self.store.write(put)
         except BaseException:
-            await self.remove_blobs([blob.name])
+            await self.remove_blobs([file.blob])
             raise
-        await self.remove_blobs(replaced)
+        await self.remove_blobs(needless)
         return stored
 
     async def find(self, file_id: str) -> StoredFile | None:
-        """The file of this id, unless its end has come."""
+        """The file of this id, unless its end has come and no job needs it any more."""
         if not is_id(file_id):
             return None
-        file = await self._store.read(lambda connection: rows.one(connection, "find", id=file_id))
-        return None if file is None or self._is_over(file) else file
+        now = self.clock()
+        return await self.store.read(lambda connection: rows.one(connection, "find", id=file_id, now=now))
+
+    async def read(self, file: StoredFile) -> bytes:
+        """The whole content. FileNotFoundError if it went meanwhile."""
+        return await self.disk.run(lambda: self.disk.read(file.blob))
 
     def url(self, file: StoredFile, base_url: str) -> str:
         """Where a caller who reaches us at `base_url` reads the file."""
@@ -132,62 +145,62 @@ class Files:
 
     def grant(self, lease_id: str, base_url: str) -> UploadGrant:
         """Where and with which token a worker that reaches us at `base_url` puts the pictures of one lease."""
-        return UploadGrant(
-            f"{base_url}/files/leases/{lease_id}/{{file_name}}", self.tokens.make(_GRANT, lease_id)
-        )
+        return UploadGrant(f"{base_url}/files/leases/{lease_id}/{{file_name}}", self.tokens.make(_GRANT, lease_id))
 
     def is_granted(self, lease_id: str, token: str) -> bool:
         """Whether a token is the one of this lease. Whether the lease still runs is the queue's to say."""
         return self.tokens.check(_GRANT, lease_id, token)
 
-    async def settle(self, job_id: str, kept_lease: str | None, ttl_s: float | None = None) -> None:
-        """The job has ended: the files of `kept_lease` stay `ttl_s` from now, those of its other leases go."""
-        ends = self.clock() + (self.limits.file_ttl_s if ttl_s is None else ttl_s)
+    async def spill(self, input: Mapping[str, Any], owner: str) -> dict[str, Any]:
+        """`input` with its large data URIs moved to private files; see `gateway.files.inputs`."""
+        return await inputs.spill(self, input, owner)
+
+    async def fill(self, input: Mapping[str, Any], owner: str) -> dict[str, Any]:
+        """`input` as a worker needs it: spilled data URIs back, pictures of our own as data URIs."""
+        return await inputs.fill(self, input, owner)
+
+    async def hold(self, job_id: str, input: Mapping[str, Any], owner: str) -> None:
+        """Keep the files a job's input refers to as long as the job is there."""
+        await inputs.hold(self, job_id, input, owner)
+
+    async def settle(self, job_id: str, kept_lease: str | None, ends: float) -> None:
+        """The job has ended: the files of `kept_lease` stay until `ends`, those of its other leases go."""
 
         def write(connection: sqlite3.Connection) -> list[str]:
-            dropped = rows.drop(connection, "drop_other_leases", job_id=job_id, kept=kept_lease)
+            dropped = rows.taken(connection, "drop_other_leases", job_id=job_id, kept=kept_lease)
             rows.change(connection, "settle", job_id=job_id, lease_id=kept_lease, expires_at=ends)
             return dropped
 
-        await self.remove_blobs(await self._store.write(write))
+        await self.remove_blobs(await self.store.write(write))
+
+    async def release(self, job_id: str) -> None:
+        """The job's record is gone: what was kept for its input alone goes too."""
+
+        def write(connection: sqlite3.Connection) -> list[str]:
+            dropped = rows.taken(connection, "drop_unheld_inputs", job_id=job_id)
+            rows.change(connection, "release", job_id=job_id)
+            return dropped
+
+        await self.remove_blobs(await self.store.write(write))
 
     async def drop_job(self, job_id: str) -> None:
-        """Forget all files made for a job, results too."""
-        dropped = await self._store.write(lambda connection: rows.drop(connection, "drop_of_job", job_id=job_id))
-        await self.remove_blobs(dropped)
+        """Forget all files made for a job, results too, and those of its input."""
+        await self.release(job_id)
+        await self._drop("drop_of_job", job_id=job_id)
 
     async def drop(self, file_id: str) -> None:
         """Forget one file."""
-        dropped = await self._store.write(lambda connection: rows.drop(connection, "drop", id=file_id))
-        await self.remove_blobs(dropped)
+        await self._drop("drop", id=file_id)
 
-    async def remove_blobs(self, names: list[str]) -> None:
+    async def _drop(self, query: str, **values: Any) -> None:
+        blobs = await self.store.write(lambda connection: rows.taken(connection, query, **values))
+        await self.remove_blobs(blobs)
+
+    async def remove_blobs(self, names: Iterable[str]) -> None:
         """Remove content whose rows are gone."""
-        if names:
-            await self.disk.run(lambda: [self.disk.remove(name) for name in names])
-
-    def _is_over(self, file: StoredFile) -> bool:
-        return file.expires_at is not None and file.expires_at <= self.clock()
+        for name in names:
+            await self.disk.run(lambda name=name: self.disk.remove(name))
 
     async def close(self) -> None:
         """Let go of the threads; what they do is finished first."""
         await asyncio.to_thread(self.disk.close)
-
-
-def new_file(
-    blob: Blob,
-    name: str,
-    owner: str,
-    kind: Kind,
-    created_at: float,
-    expires_at: float | None,
-    *,
-    job_id: str | None = None,
-    lease_id: str | None = None,
-    public: bool = True,
-) -> StoredFile:
-    return StoredFile(
-        id=new_id(), name=safe_name(name), media_type=blob.media_type, size=blob.size, sha256=blob.sha256,
-        blob=blob.name, kind=kind, owner=owner, public=public, created_at=created_at, expires_at=expires_at,
-        job_id=job_id, lease_id=lease_id,
-    )  # fmt: skip

@@ -44,10 +44,9 @@ async def file_response(request: Request, file: StoredFile, disk: Disk, now: flo
 def file_headers(file: StoredFile, now: float) -> dict[str, str]:
     """What keeps content from being run, lets any page show it, and lets caches keep it while it lives."""
     seconds = 31536000 if file.expires_at is None else max(int(file.expires_at - now), 0)
-    return {
+    shared = {"access-control-allow-origin": "*"} if file.public else {}
+    return shared | {
         "accept-ranges": "bytes",
-        "access-control-allow-origin": "*",
-        "access-control-expose-headers": "content-length, content-range, content-disposition, etag",
         "cache-control": f"{'public' if file.public else 'private'}, max-age={seconds}, immutable",
         "content-disposition": f'{"inline" if file.is_image else "attachment"}; filename="{file.name}"',
         "content-security-policy": "sandbox; default-src 'none'",

@@ -8,10 +8,11 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from gateway.bodies import allow
 from gateway.files.leases import leased_job
 from gateway.files.response import file_response
 from gateway.urls import base_url
-from schemas.errors import FileMissing, PayloadTooLarge, Unauthorized
+from schemas.errors import FileMissing, Unauthorized
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway
@@ -42,8 +43,7 @@ def router(gateway: Gateway) -> APIRouter:
         job = await leased_job(gateway.jobs, lease_id)
         if job is None:
             raise FileMissing
-        if int(request.headers.get("content-length") or 0) > files.limits.max_result:
-            raise PayloadTooLarge
+        allow(request, files.limits.max_result)
         file = await files.add_for_lease(
             request.stream(), name=name, owner=job.owner, job_id=job.id, lease_id=lease_id
         )

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
 from dataclasses import asdict
-from importlib.resources import files
 from typing import Any
 
 from gateway.files.model import Kind, StoredFile
+from gateway.jobs.queries import queries
 
-SQL = {path.name.removesuffix(".sql"): path.read_text("utf-8") for path in (files(__package__) / "sql").iterdir()}
-SCHEMA = SQL["schema"]
+SQL = queries(__package__)
+MIGRATIONS = [SQL["schema"]]
 
 
 def insert(connection: sqlite3.Connection, file: StoredFile) -> None:
@@ -19,34 +18,24 @@ def insert(connection: sqlite3.Connection, file: StoredFile) -> None:
 
 
 def update(connection: sqlite3.Connection, file: StoredFile) -> None:
-    """New content under an id that is known already."""
+    """New content, or a new end, under an id that is known already."""
     connection.execute(SQL["update"], asdict(file))
 
 
 def one(connection: sqlite3.Connection, query: str, **values: Any) -> StoredFile | None:
     """The file a query finds, if it finds one."""
-    return next(iter(many(connection, query, **values)), None)
-
-
-def many(connection: sqlite3.Connection, query: str, **values: Any) -> list[StoredFile]:
-    cursor = connection.execute(SQL[query], values)
-    names = [column[0] for column in cursor.description]
-    return [_file(dict(zip(names, row, strict=True))) for row in cursor]
+    row = connection.execute(SQL[query], values).fetchone()
+    return row and StoredFile(**{**dict(row), "kind": Kind(row["kind"]), "public": bool(row["public"])})
 
 
 def change(connection: sqlite3.Connection, query: str, **values: Any) -> None:
     connection.execute(SQL[query], values)
 
 
-def drop(connection: sqlite3.Connection, query: str, **values: Any) -> list[str]:
-    """Delete rows; the blobs that belong to nobody now, to be removed once this is durable."""
-    return [blob for (blob,) in connection.execute(SQL[query], values).fetchall()]
+def taken(connection: sqlite3.Connection, query: str, **values: Any) -> list[str]:
+    """The first column of what a query gives: for a DELETE, the blobs to remove once it is durable."""
+    return [row[0] for row in connection.execute(SQL[query], values).fetchall()]
 
 
-def blobs(connection: sqlite3.Connection) -> dict[str, str]:
-    """The blob of every file, by id."""
-    return dict(connection.execute(SQL["blobs"]).fetchall())
-
-
-def _file(row: Mapping[str, Any]) -> StoredFile:
-    return StoredFile(**{**row, "kind": Kind(row["kind"]), "public": bool(row["public"])})
+def pairs(connection: sqlite3.Connection, query: str, **values: Any) -> list[tuple[str, str | None]]:
+    return [tuple(row) for row in connection.execute(SQL[query], values).fetchall()]

@@ -1,1 +1,1 @@
-select id, blob from files
+SELECT id, blob FROM files;

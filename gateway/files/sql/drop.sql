@@ -1,1 +1,1 @@
-delete from files where id = :id returning blob
+DELETE FROM files WHERE id = :id RETURNING blob;

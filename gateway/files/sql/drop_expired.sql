@@ -1,7 +1,7 @@
-delete from files
-where id in (
-    select id from files
-    where expires_at <= :now and not exists (select 1 from file_uses where file_id = files.id)
-    limit :limit
+DELETE FROM files
+WHERE id IN (
+    SELECT id FROM files
+    WHERE expires_at <= :now AND NOT EXISTS (SELECT 1 FROM holds WHERE file_id = files.id)
+    LIMIT :limit
 )
-returning blob
+RETURNING blob;

@@ -1,1 +1,1 @@
-delete from files where job_id = :job_id returning blob
+DELETE FROM files WHERE job_id = :job_id RETURNING blob;

@@ -1,1 +1,1 @@
-delete from files where job_id = :job_id and lease_id is not null and lease_id is not :kept returning blob
+DELETE FROM files WHERE job_id = :job_id AND lease_id IS NOT NULL AND lease_id IS NOT :kept RETURNING blob;

@@ -1,1 +1,1 @@
-select * from files where lease_id = :lease_id and name = :name
+SELECT * FROM files WHERE lease_id = :lease_id AND name = :name;

@@ -1,28 +1,41 @@
-create table files (
-    id text primary key,
-    name text not null,
-    media_type text not null,
-    size integer not null,
-    sha256 text not null,
-    blob text not null unique,
-    kind text not null,
-    owner text not null,
-    public integer not null,
-    created_at real not null,
-    expires_at real,
-    job_id text,
-    lease_id text
-) strict, without rowid;
+-- Kept files. `blob` is the content's name on disk. `lease_id` is set while nobody knows whether the attempt that made
+-- the file becomes the job's result. Times are Unix seconds; no `expires_at`: no end of its own.
+CREATE TABLE files (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    media_type TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    blob TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    public INTEGER NOT NULL,
+    created_at REAL NOT NULL,
+    expires_at REAL,
+    job_id TEXT,
+    lease_id TEXT
+) STRICT, WITHOUT ROWID;
 
-create unique index files_of_lease on files (lease_id, name) where lease_id is not null;
-create index files_of_job on files (job_id) where job_id is not null;
-create index files_expiry on files (expires_at) where expires_at is not null;
+CREATE UNIQUE INDEX files_of_lease ON files (lease_id, name) WHERE lease_id IS NOT NULL;
+CREATE INDEX files_of_job ON files (job_id) WHERE job_id IS NOT NULL;
+CREATE INDEX files_expiry ON files (expires_at) WHERE expires_at IS NOT NULL;
 
 -- Files that a job's input refers to: none of them goes while the job is there.
-create table file_uses (
-    job_id text not null,
-    file_id text not null,
-    primary key (job_id, file_id)
-) strict, without rowid;
+CREATE TABLE holds (
+    job_id TEXT NOT NULL,
+    file_id TEXT NOT NULL,
+    PRIMARY KEY (job_id, file_id)
+) STRICT, WITHOUT ROWID;
 
-create index file_uses_of_file on file_uses (file_id);
+CREATE INDEX holds_of_file ON holds (file_id);
+
+-- Files announced but not there yet; `id` becomes the file's. `ttl_s` counts from the arrival.
+CREATE TABLE uploads (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    ttl_s REAL NOT NULL,
+    expires_at REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX uploads_expiry ON uploads (expires_at);

@@ -1,1 +1,1 @@
-update files set lease_id = null, expires_at = :expires_at where job_id = :job_id and lease_id = :lease_id
+UPDATE files SET lease_id = NULL, expires_at = :expires_at WHERE job_id = :job_id AND lease_id = :lease_id;

@@ -1,2 +1,2 @@
--- New content under an id that is known already.
-update files set media_type = :media_type, size = :size, sha256 = :sha256, blob = :blob where id = :id
+UPDATE files SET media_type = :media_type, size = :size, sha256 = :sha256, blob = :blob, expires_at = :expires_at
+WHERE id = :id;

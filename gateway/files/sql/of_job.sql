@@ -1,1 +1,0 @@
-select * from files where job_id = :job_id

@@ -1,0 +1,1 @@
+DELETE FROM holds WHERE job_id = :job_id;
