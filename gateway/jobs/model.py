@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from schemas.errors import FooocusError
+
 
 class State(StrEnum):
     """Where a job is. `gateway.jobs.states` holds the transitions."""
@@ -34,6 +36,11 @@ class Failure:
     retryable: bool
     detail: Any
     message: str
+
+    @classmethod
+    def of(cls, error: FooocusError) -> Failure:
+        """The record of an error."""
+        return cls(error.code, error.status, error.retryable, error.detail, str(error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +81,11 @@ class NewJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A job as the store has it. `output` is the canonical result (`schemas.result`) once completed."""
+    """A job as the store has it.
+
+    attempts: how often it was handed to a worker. output: the canonical result (`schemas.result`) once completed.
+    failure: why it ended without one, for a cancelled job too. expires_at: when the record goes, once it ended.
+    """
 
     id: str
     owner: str
@@ -91,6 +102,10 @@ class Job:
     worker: str | None
     output: Mapping[str, Any] | None
     failure: Failure | None
+    execution_timeout_s: float
+    file_ttl_s: float
+    expires_at: float | None
+    webhooks: tuple[Webhook, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,3 +146,15 @@ class Cancelled(StrEnum):
     STOPPING = "stopping"
     """It was running; it counts as cancelled, and its worker is told to stop."""
     ALREADY_DONE = "already done"
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many jobs: waiting and running now; how they ended, and how often one was queued again, since the start."""
+
+    queued: int
+    running: int
+    completed: int
+    failed: int
+    cancelled: int
+    requeued: int

@@ -1,0 +1,148 @@
+"""The live jobs in memory. The store decides; the board follows, in the order of the commits."""
+
+from __future__ import annotations
+
+import heapq
+import sqlite3
+from collections import Counter
+from collections.abc import Callable
+
+from gateway.jobs.cache import Recent
+from gateway.jobs.clock import Clock
+from gateway.jobs.events import Events
+from gateway.jobs.leases import Held, Leases
+from gateway.jobs.line import Line, Ticket
+from gateway.jobs.model import Counts, Job, Lease, State
+from gateway.jobs.policy import Policy
+from gateway.jobs.records import job as record
+from gateway.jobs.stops import Stops
+
+RECENT_JOBS = 4096
+
+
+class Board:
+    """What the queue knows of jobs that have not ended, and the jobs asked for lately.
+
+    Every method named after a step takes the row that step left in the store.
+    """
+
+    def __init__(self, policy: Policy, clock: Clock) -> None:
+        self.policy = policy
+        self.clock = clock
+        self.line = Line()
+        self.claiming: dict[str, Ticket] = {}
+        self.leases = Leases()
+        self.stops = Stops()
+        self.events = Events(policy.log_lines)
+        self.recent = Recent(RECENT_JOBS)
+        self.on_waiting: Callable[[], None] = lambda: None
+        self.on_end: list[Callable[[Job], None]] = []
+        self.run_s = 10.0
+        self._starts: list[tuple[float, str]] = []
+        self._tally: Counter[str] = Counter()
+
+    def counts(self) -> Counts:
+        tally = self._tally
+        return Counts(
+            queued=len(self.line) + len(self.claiming),
+            running=len(self.leases),
+            completed=tally[State.COMPLETED],
+            failed=tally[State.FAILED],
+            cancelled=tally[State.CANCELLED],
+            requeued=tally["requeued"],
+        )
+
+    def alive(self, job_id: str) -> bool:
+        return job_id in self.line or job_id in self.claiming or self.leases.of_job(job_id) is not None
+
+    def waiting_s(self) -> float:
+        """A guess at when the line will be shorter."""
+        return min(300.0, self.run_s * (1 + len(self.line)) / max(1, len(self.leases)) / 10)
+
+    def recovered(self, row: sqlite3.Row) -> None:
+        """A live job of an earlier process: a worker that survived has one lease's time to say so."""
+        ticket = self._ticket(row)
+        if row["state"] == State.QUEUED:
+            self._wait(ticket)
+            return
+        ticket.turn = 0
+        now = self.clock.monotonic()
+        ran = max(0.0, self.clock.time() - row["started_at"])
+        left = max(0.0, ticket.execution_timeout_s - ran)
+        self.leases.add(Held(ticket, row["attempts"], row["worker"], now, now + self.policy.lease_s, now + left))
+
+    def queued(self, row: sqlite3.Row) -> Job:
+        """A new job waits, or one that had failed waits again."""
+        job = self._moved(row)
+        self._wait(self._ticket(row))
+        self.on_waiting()
+        return job
+
+    def started(self, ticket: Ticket, row: sqlite3.Row) -> Lease:
+        job = self._moved(row)
+        now = self.clock.monotonic()
+        end = now + ticket.execution_timeout_s
+        held = Held(ticket, row["attempts"], row["worker"], now, now + self.policy.lease_s, end)
+        self.leases.add(held)
+        return Lease(held.id, job)
+
+    def requeued(self, row: sqlite3.Row) -> Job:
+        """A running job waits again, in its old turn."""
+        held = self.leases.drop(row["id"])
+        self._tally["requeued"] += 1
+        job = self._moved(row)
+        if held is not None:
+            self.line.join(held.ticket)
+            self.on_waiting()
+        return job
+
+    def ended(self, row: sqlite3.Row) -> Job:
+        held = self.leases.drop(row["id"])
+        self.line.leave(row["id"])
+        if held is not None:
+            self.run_s += 0.1 * (self.clock.monotonic() - held.started - self.run_s)
+        self._tally[row["state"]] += 1
+        job = self._moved(row)
+        for tell in self.on_end:
+            tell(job)
+        return job
+
+    def stop(self, held: Held | None) -> None:
+        """Have a worker told that a job is not its any more."""
+        if held is not None:
+            self.stops.add(held.worker, held.id)
+
+    def late(self, now: float) -> list[str]:
+        """The waiting jobs whose start deadline is over; each is told once."""
+        late = []
+        while self._starts and self._starts[0][0] <= now:
+            late.append(heapq.heappop(self._starts)[1])
+        return [job_id for job_id in late if job_id in self.line]
+
+    def _wait(self, ticket: Ticket) -> None:
+        self.line.join(ticket)
+        if ticket.start_by is not None:
+            heapq.heappush(self._starts, (ticket.start_by, ticket.id))
+
+    def _moved(self, row: sqlite3.Row) -> Job:
+        job = record(row)
+        self.recent.put(job)
+        self.events.moved(job)
+        return job
+
+    def _ticket(self, row: sqlite3.Row) -> Ticket:
+        return Ticket(
+            id=row["id"],
+            seq=row["seq"],
+            owner=row["owner"],
+            door=row["door"],
+            low_priority=bool(row["low_priority"]),
+            execution_timeout_s=row["execution_timeout_s"],
+            start_by=self._start_by(row),
+        )
+
+    def _start_by(self, row: sqlite3.Row) -> float | None:
+        if row["start_within_s"] is None or row["attempts"]:
+            return None
+        waited = max(0.0, self.clock.time() - row["created_at"])
+        return self.clock.monotonic() + max(0.0, row["start_within_s"] - waited)

@@ -1,0 +1,1 @@
+SELECT * FROM jobs WHERE owner = :owner AND idempotency_key = :key;

@@ -1,0 +1,1 @@
+SELECT * FROM jobs WHERE state IN ('queued', 'running') ORDER BY seq;

@@ -1,0 +1,1 @@
+SELECT logs FROM jobs WHERE id = :id;
