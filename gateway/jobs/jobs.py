@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -164,11 +165,27 @@ class Jobs:
         return self._board.events.progress(job_id)
 
     async def history(
-        self, owner: str, *, door: str | None = None, before: str | None = None, limit: int = 50
+        self,
+        owner: str,
+        *,
+        door: str | None = None,
+        among: Iterable[State] = State,
+        before: str | None = None,
+        limit: int = 50,
+        offset: int = 0,
     ) -> list[Job]:
-        """An owner's jobs, newest first; `before`: only those submitted before the job of this id."""
-        values = {"owner": owner, "door": door, "before": before, "limit": min(limit, MAX_HISTORY)}
+        """An owner's jobs in one of the states `among`, newest first, at most MAX_HISTORY.
+
+        before: only those submitted before the job of this id. offset: how many to skip.
+        """
+        values = {"owner": owner, "door": door, "states": json.dumps(sorted(among)), "before": before}
+        values |= {"limit": min(limit, MAX_HISTORY), "offset": offset}
         return await self._store.read(lambda connection: list(map(record, connection.execute(SQL["history"], values))))
+
+    async def tally(self, owner: str, door: str, among: Iterable[State]) -> int:
+        """How many jobs of an owner at a door are in one of the states."""
+        values = {"owner": owner, "door": door, "states": json.dumps(sorted(among))}
+        return await self._store.read(lambda connection: connection.execute(SQL["tally"], values).fetchone()[0])
 
     async def delete(self, job_id: str) -> bool:
         """Delete an ended job with all that belongs to it; False when it has not ended."""
