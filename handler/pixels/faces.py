@@ -43,9 +43,7 @@ def face_crop(pixels: np.ndarray, find: FindFace) -> np.ndarray:
     matrix, _ = cv2.estimateAffinePartial2D(marks, TEMPLATE[: len(marks)], method=cv2.LMEDS)
     if matrix is None:
         return pixels
-    return cv2.warpAffine(
-        pixels, matrix, (FACE_SIDE, FACE_SIDE), borderMode=cv2.BORDER_CONSTANT, borderValue=BORDER
-    )
+    return cv2.warpAffine(pixels, matrix, (FACE_SIDE, FACE_SIDE), borderMode=cv2.BORDER_CONSTANT, borderValue=BORDER)
 
 
 def find_face(pixels: np.ndarray) -> np.ndarray | None:
@@ -59,7 +57,7 @@ def find_face(pixels: np.ndarray) -> np.ndarray | None:
         return None
     x, y, side, _ = max(boxes, key=lambda box: box[2])
     eyes = _eyes(grey[y : y + int(side * EYE_REGION), x : x + side])
-    return ((eyes + (x, y)) / scale).astype(np.float32)
+    return (np.add(eyes, (x, y)) / scale).astype(np.float32)
 
 
 def _eyes(region: np.ndarray) -> np.ndarray:

@@ -64,6 +64,14 @@ def load_controlnet(path: Path, unet: UNet2DConditionModel) -> ControlNet:
         return _filled(network, _single_file_sources(network, file), unet)
 
 
+def is_control_lora(path: Path) -> bool:
+    """Whether what is loaded depends on the UNet's weights. Raises WeightsError for a file that cannot be read."""
+    if path.is_dir():
+        return False
+    with WeightsFile(path) as file:
+        return MARKER in file.entries
+
+
 def _like(unet: UNet2DConditionModel) -> ControlNetModel:
     """A ControlNet of the UNet's layout, on the meta device."""
     with torch.device("meta"):

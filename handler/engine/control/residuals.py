@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from handler.engine.control.controlnet import ControlNet
-from handler.engine.sampling.network import NetworkInput, Residuals, UnetNetwork
+from handler.engine.sampling.network import NetworkInput, Residuals, Steerable
 from handler.pixels.hints import nearest_cover
 
 LATENT_PIXELS = 8
@@ -52,7 +52,7 @@ def embedded_hint(control: ControlNet, picture: np.ndarray, height: int, width: 
 class SteeredNetwork:
     """A `Network`: the UNet, helped by ControlNets for as long as each is heeded. They are told what the UNet is."""
 
-    network: UnetNetwork
+    network: Steerable
     steerings: Sequence[Steering]
 
     @property

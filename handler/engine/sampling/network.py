@@ -44,6 +44,14 @@ class Network(Protocol):
     def __call__(self, inputs: NetworkInput) -> Tensor: ...
 
 
+class Steerable(Protocol):
+    """A `Network` that can be told residuals."""
+
+    dtype: torch.dtype
+
+    def __call__(self, inputs: NetworkInput, residuals: Residuals | None = None) -> Tensor: ...
+
+
 class UnetNetwork:
     """diffusers' UNet of SDXL or its refiner, as it is; one of SD 1.5 heeds neither pooled text nor size ids."""
 
