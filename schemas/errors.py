@@ -21,6 +21,7 @@
     ├── InternalError                 internal_server_error           500     yes
     │   What only the gateway raises:
     ├── Unauthorized                  unauthorized                    401     no
+    ├── NotFound                      not_found                       404     no
     ├── JobNotFound                   job_not_found                   404     no
     ├── RetryRefused                  retry_refused                   400     no
     ├── PayloadTooLarge               payload_too_large               413     no
@@ -245,6 +246,13 @@ class UnsupportedEncoding(FooocusError):
 
     code = "unsupported_encoding"
     status = 415
+
+
+class NotFound(FooocusError):
+    """There is nothing here"""
+
+    code = "not_found"
+    status = 404
 
 
 class Unauthorized(FooocusError):
