@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 2**20
@@ -33,8 +33,8 @@ class Settings(BaseSettings):
     cors_origins: Annotated[
         tuple[str, ...], Field(description="JSON list of web origins whose pages may read answers")
     ] = ("*",)
-    open_metrics: Annotated[
-        bool, Field(description="Serve `/metrics` and `/readyz` to other machines too, without a key")
+    open_status: Annotated[
+        bool, Field(description="Serve `/healthz`, `/readyz` and `/metrics` to other machines too")
     ] = False
 
     apikey: Annotated[
@@ -57,8 +57,30 @@ class Settings(BaseSettings):
     worker_hold_s: Annotated[
         float, Field(gt=0, le=60, description="Seconds a worker's request for a job is held open")
     ] = 20
+    max_queued: Annotated[int, Field(ge=1, description="Jobs that may wait in all; more get 429")] = 10_000
+    execution_timeout_s: Annotated[
+        float, Field(gt=0, description="Seconds a job may run, unless its client says otherwise")
+    ] = 600
+    result_ttl_s: Annotated[float, Field(gt=0, description="Seconds a job's record is kept after its end")] = 86400
+    file_ttl_s: Annotated[float, Field(gt=0, description="Seconds files are kept after the job's end")] = 86400
     lease_s: Annotated[
         float, Field(ge=1, description="Seconds without a sign of life after which a job is taken from its worker")
     ] = 30
     max_attempts: Annotated[int, Field(ge=1, description="How often a job is tried when its workers die")] = 3
     drain_s: Annotated[float, Field(ge=0, description="Seconds running jobs get to finish after SIGTERM")] = 30
+
+    webhook_url: Annotated[
+        str | None,
+        Field(description="Address told of the end of every job of Fooocus-API's door that names none itself"),
+    ] = None
+    preset: Annotated[
+        str,
+        Field(description="Defaults of Fooocus-API's door: a preset file of Fooocus (`….json`), or `default`"),
+    ] = "default"
+    models_dir: Annotated[
+        Path,
+        Field(
+            validation_alias=AliasChoices("models_dir", "GATEWAY_MODELS_DIR", "FOOOCUS_MODELS_DIR"),
+            description="Models folder Fooocus-API's door lists; unset, `FOOOCUS_MODELS_DIR` counts",
+        ),
+    ] = Path("models")

@@ -1,0 +1,79 @@
+"""Describe, and the two tools this server has not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+
+from gateway.doors.attendance import outcome
+from gateway.doors.fooocus_api.form import read_form
+from gateway.doors.fooocus_api.generation import DOOR, Refused
+from gateway.doors.fooocus_api.route import FooocusApiRoute
+from gateway.files.inputs import spill
+from gateway.gateway import Gateway
+from gateway.jobs.model import NewJob
+from schemas.enums import DescribeType
+from schemas.errors import FieldError, FooocusError
+from schemas.fooocus_api.answers import Description
+from schemas.request import parse_request
+
+_FORM = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["image"],
+                    "properties": {"image": {"type": "string", "format": "binary"}},
+                }
+            }
+        },
+    }
+}
+
+
+class NotImplementedHere(FooocusError):
+    """Enhancing pictures and generating masks are not implemented. Inpaint with a mask of your own does most of it"""
+
+    code = "not_implemented"
+    status = 501
+
+
+def router(gateway: Gateway) -> APIRouter:
+    """The routes of tools."""
+    routes = APIRouter(route_class=FooocusApiRoute, tags=["Fooocus-API"])
+
+    @routes.post("/v1/tools/describe-image", openapi_extra=_FORM, summary="A picture in words")
+    async def describe(request: Request, type: str = "", image_type: str = "") -> Description:
+        """`type` and `image_type` mean the same, and may be form fields too: `Photo` or `Anime`."""
+        principal = await gateway.keys.identify(request)
+        form = await read_form(request)
+        kind = type or image_type or form.get("type") or form.get("image_type") or DescribeType.PHOTO
+        fields = _fields(form, kind)
+        parse_request(fields)
+        new = NewJob(
+            owner=principal.id, door=DOOR, app="v1/tools/describe-image",
+            input=await spill(gateway.files, fields, principal.id),
+        )  # fmt: skip
+        job = await outcome(request, gateway.jobs, (await gateway.submit(principal, new)).id)
+        if job.output is None:
+            raise Refused(job)
+        return Description(describe=job.output["prompt"])
+
+    @routes.post("/v1/generation/image-enhance", summary="Not implemented", status_code=501)
+    @routes.post("/v2/generation/image-enhance", summary="Not implemented", status_code=501)
+    @routes.post("/v1/tools/generate_mask", summary="Not implemented", status_code=501)
+    async def missing(request: Request) -> None:
+        await gateway.keys.identify(request)
+        raise NotImplementedHere
+
+    return routes
+
+
+def _fields(form: dict[str, Any], kind: str) -> dict[str, Any]:
+    if not form.get("image"):
+        raise FieldError(["body", "image"], message="Field required")
+    return {"endpoint": "describe", "image_url": form["image"], "types": [kind]}
