@@ -24,8 +24,11 @@ class ResizeMode(IntEnum):
 
 
 def lanczos(pixels: np.ndarray, width: float, height: float) -> np.ndarray:
-    """uint8 [h, w] or [h, w, 3] in another size; sides are truncated to whole pixels."""
-    image = Image.fromarray(pixels)
+    """uint8 [h, w] or [h, w, 3] in another size; sides are truncated to whole pixels.
+
+    The width first, as Pillow had it in Fooocus's days: what overshoots is cut off after each side, so order matters.
+    """
+    image = Image.fromarray(pixels).resize((int(width), pixels.shape[0]), Image.Resampling.LANCZOS)
     return np.array(image.resize((int(width), int(height)), Image.Resampling.LANCZOS))
 
 

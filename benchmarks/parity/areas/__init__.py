@@ -13,6 +13,7 @@ from benchmarks.parity.areas import (
     freeu,
     guidance,
     image,
+    ip_adapter,
     lora,
     preview,
     refiner,
@@ -42,7 +43,7 @@ AREAS: dict[str, tuple[Kind, ...]] = {
     "end_to_end": end_to_end.KINDS,
     "inpaint": NOT_BUILT,
     "controlnet": controlnet.KINDS,
-    "ip_adapter": NOT_BUILT,
+    "ip_adapter": ip_adapter.KINDS,
 }
 
 

@@ -11,10 +11,14 @@ from benchmarks.parity.networks import Networks
 from benchmarks.parity.outcome import NotCovered
 from benchmarks.parity.vectors import EXPECTED, INPUT, Case
 from handler.media.encode import to_uint8
+from handler.pixels.canny import pyra_canny
+from handler.pixels.cpds import cpds
 from handler.pixels.resize import ResizeMode, image_grid, lanczos, resize, three_channels
 from handler.plan.sizes import VARY_DENOISE, fit_class, size_class, upscale_size, vary_size
 from schemas.enums import UovMethod
 
+CPDS = "cpds"
+PYRA_CANNY = "pyra_canny_"
 METHODS = {method.lower(): method for method in UovMethod}
 
 
@@ -86,17 +90,36 @@ def bytes_of_floats(case: Case, networks: Networks) -> Results:
     return {"uint8": to_uint8(pixels.reshape(np.shape(case.tensors["uint8"])))}
 
 
+def preprocessed(case: Case, networks: Networks) -> Results:
+    """Files `pyra_canny_LOW_HIGH.png` and `cpds.png`."""
+    (source,) = case.files(INPUT)
+    picture = case.picture(source)
+    return {name: _preprocessed(picture, name.removesuffix(".png")) for name in case.files(EXPECTED)}
+
+
+def _preprocessed(picture: np.ndarray, name: str) -> np.ndarray:
+    if name == CPDS:
+        return cpds(picture)
+    low, high = name.removeprefix(PYRA_CANNY).split("_")
+    return pyra_canny(picture, int(low), int(high))
+
+
+def _is_preprocessed(case: Case) -> bool:
+    names = case.files(EXPECTED)
+    return bool(names) and all(name == f"{CPDS}.png" or name.startswith(PYRA_CANNY) for name in names)
+
+
 def _is_channels(case: Case) -> bool:
     inputs = case.files(INPUT)
     return bool(inputs) and set(case.files(EXPECTED)) == {_with_hwc3(name) for name in inputs}
 
 
 def _is_later(case: Case) -> bool:
-    """Inpainting's and ControlNet's picture functions, by what they expect."""
-    ends = ("filled.png", "pasted.png", "padded.png", "soft_mask.png", "inpaint_mask.png", "cpds.png")
+    """Inpainting's picture functions, by what they expect."""
+    ends = ("filled.png", "pasted.png", "padded.png", "soft_mask.png", "inpaint_mask.png")
     expected = case.files(EXPECTED)
     return has_rows_of(case, "initial_box", "box") or any(
-        name in ends or name.startswith(("erode_or_dilate", "pyra_canny")) for name in expected
+        name in ends or name.startswith("erode_or_dilate") for name in expected
     )
 
 
@@ -106,6 +129,7 @@ KINDS = (
     Kind(lambda case: "items" in case.parameters and bool(case.files(EXPECTED)), resized_items),
     Kind(lambda case: case.parameters.keys() >= {"width", "height", "mode"} and len(case.files(INPUT)) == 1, resized),
     Kind(_is_channels, channels),
+    Kind(_is_preprocessed, preprocessed),
     Kind(lambda case: case.has("expected", "grid.png"), grid),
     Kind(lambda case: case.has("input", "pixels") and case.has("expected", "uint8"), bytes_of_floats),
     Kind(_is_later, not_built),
