@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from handler.engine import checkpoint, device, failures
 from handler.engine.conditioning import Side, TextEncoder
+from handler.engine.features import DEFAULT_FEATURES, Features
 from handler.engine.freeu import freeu
 from handler.engine.lora.file import LoraFiles, verify
 from handler.engine.lora.stack import LoraStack, applied_to_all
@@ -30,6 +32,7 @@ from handler.engine.sampling.loop import sample
 from handler.engine.sampling.network import Network, UnetNetwork
 from handler.engine.sampling.noise import seeded_noise
 from handler.engine.sampling.refining import Handover, second_noise
+from handler.engine.shelf import Shelf
 from handler.engine.start import Start
 from handler.engine.step import OnStep, Step
 from handler.engine.types import Conditioning
@@ -37,6 +40,9 @@ from handler.engine.vae import FACTOR
 from handler.plan.plan import GuidancePlan, ImagePlan, OutputPlan, Plan, RefinerPlan, SamplingPlan
 from schemas.enums import OutputFormat, Performance, Sampler, Scheduler
 from schemas.errors import Location
+
+if TYPE_CHECKING:
+    from handler.engine.control.guides import Guides
 
 WARM_UP = Plan(
     performance=Performance.LIGHTNING,
@@ -73,16 +79,25 @@ class Material:
 
     prompts: Prompts
     start: Start
+    guides: Guides | None
 
 
 class Engine:
     """Everything that stays in memory between jobs."""
 
     def __init__(
-        self, model: checkpoint.SdxlModel, safety: SafetyChecker | None, preview: Preview, roots: Sequence[Path]
+        self,
+        model: checkpoint.SdxlModel,
+        safety: SafetyChecker | None,
+        preview: Preview,
+        roots: Sequence[Path],
+        features: Features = DEFAULT_FEATURES,
     ) -> None:
-        """roots: the models folders, in order of precedence."""
+        """roots: the models folders, in order of precedence. features: how models that only some jobs need are kept."""
         files = LoraFiles()
+        self._roots = roots
+        self._features = features
+        self._shelf = Shelf(features.bytes)
         self._model = model
         self._safety = safety
         self._preview = preview
@@ -91,7 +106,14 @@ class Engine:
         self._refiners = Refiners(model, preview, roots, files)
 
     @classmethod
-    def load(cls, path: Path, roots: Sequence[Path], device_name: str, check_safety: bool) -> Engine:
+    def load(
+        cls,
+        path: Path,
+        roots: Sequence[Path],
+        device_name: str,
+        check_safety: bool,
+        features: Features = DEFAULT_FEATURES,
+    ) -> Engine:
         """Load a checkpoint, the safety checker and the preview decoder.
 
         roots: the models folders, in order of precedence. Raises FooocusError or ValueError with words for an operator.
@@ -99,7 +121,7 @@ class Engine:
         where = device.choose(device_name)
         model = checkpoint.load(path, where, device.unet_dtype(where), roots[0] / "configs")
         safety = SafetyChecker.load(roots, where) if check_safety else None
-        return cls(model, safety, Preview.load(path, roots), roots)
+        return cls(model, safety, Preview.load(path, roots), roots, features)
 
     def warm_up(self) -> None:
         """Render one tiny picture, so that the first job finds every kernel and buffer ready."""
@@ -128,16 +150,26 @@ class Engine:
                 yield Picture(pixels, image.seed, nsfw)
 
     def _prepare(self, plan: Plan) -> Material:
-        return Material(self._encode(plan), Start())
+        return Material(self._encode(plan), Start(), self._guides(plan) if plan.controls else None)
+
+    def _guides(self, plan: Plan) -> Guides:
+        # Imported by the first job that has a control image.
+        from handler.engine.control.guides import make_guides
+        from handler.engine.control.models import ControlModels
+
+        models = ControlModels(self._model, self._roots, self._features.controlnets, self._shelf)
+        return make_guides(plan, self._model, models)
 
     def _base_network(self, plan: Plan, material: Material, patches: ExitStack) -> Network:
         """The base network with what this job adds to it; `patches` takes all of that off again."""
         for settings in plan.freeu:
             patches.enter_context(freeu(self._model.unet, settings))
-        return UnetNetwork(self._model.unet)
+        network = UnetNetwork(self._model.unet)
+        return material.guides.around(network, self._model, patches) if material.guides else network
 
     def _release(self) -> None:
         """Drop what can be made again."""
+        self._shelf.clear()
         self._loras.forget()
         self._texts.forget()
         self._refiners.forget()
