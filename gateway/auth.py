@@ -34,16 +34,22 @@ class Keys:
         self._rates = Rates()
         self._loaded_at = -_FRESH_S
         self._by_id: dict[str, Key] = {}
+        store.migrate("keys", table.SCHEMA)
 
     async def start(self) -> None:
         """Read the keys. Call once the store is open."""
         await self._refresh()
 
     @property
+    def exist(self) -> bool:
+        """Whether there is any key in use."""
+        live = any(key.revoked_at is None for key in self._by_id.values())
+        return live or self._settings.apikey is not None
+
+    @property
     def required(self) -> bool:
         """Whether a request needs a key: unless there are none and only this machine can ask."""
-        live = any(key.revoked_at is None for key in self._by_id.values())
-        return live or self._settings.apikey is not None or not is_loopback(self._settings.host)
+        return self.exist or not is_loopback(self._settings.host)
 
     async def identify(self, request: HTTPConnection) -> Principal:
         """The bearer of the request's key. Raises Unauthorized."""
@@ -57,6 +63,18 @@ class Keys:
             return self._principal(_PLAIN)
         key = self._by_id.get(id_of(secret), _NOBODY)
         if not key.opens_with(secret):
+            raise Unauthorized
+        return self._principal(key.id, key.jobs_per_minute, key.max_waiting)
+
+    async def bearer(self, key_id: str) -> Principal:
+        """The bearer of the key of this id, for a token made in its name. Raises Unauthorized once it is revoked."""
+        await self._refresh()
+        if not self.required:
+            return self._principal(LOCAL)
+        if key_id == _PLAIN and self._settings.apikey is not None:
+            return self._principal(_PLAIN)
+        key = self._by_id.get(key_id, _NOBODY)
+        if key is _NOBODY or key.revoked_at is not None:
             raise Unauthorized
         return self._principal(key.id, key.jobs_per_minute, key.max_waiting)
 

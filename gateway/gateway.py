@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from gateway.jobs.model import Job, LogLine, NewJob
+from gateway.keys.key import Principal
+from schemas.errors import QueueFull
 
 if TYPE_CHECKING:
     from gateway.auth import Keys
     from gateway.files.files import Files
     from gateway.fleet.fleet import Fleet
     from gateway.jobs.jobs import Jobs
-    from gateway.jobs.model import Job, NewJob
-    from gateway.keys.key import Principal
     from gateway.settings import Settings
     from gateway.webhooks.webhooks import Webhooks
+
+_TRY_AGAIN_S = 10
 
 
 @dataclass(frozen=True)
@@ -28,9 +33,25 @@ class Gateway:
     fleet: Fleet
 
     async def submit(self, principal: Principal, new: NewJob) -> Job:
-        """Accept a job of a client, within the limits of its key. Every door submits through here.
+        """Accept a job of a client: every door submits through here.
 
-        Raises RateLimited, and what `Jobs.submit` raises.
+        It becomes the client's own, within the limits of its key; big pictures in its input move to the file store,
+        and files it refers to are kept as long as it is. Raises RateLimited, QueueFull, and what `Jobs.submit` and
+        `Files.add` raise.
         """
         self.keys.admit(principal)
-        return await self.jobs.submit(new)
+        if principal.max_waiting and self.jobs.waiting_of(principal.id) >= principal.max_waiting:
+            raise QueueFull(_TRY_AGAIN_S)
+        input = await self.files.spill(new.input, principal.id)
+        job = await self.jobs.submit(replace(new, owner=principal.id, input=input))
+        await self.files.hold(job.id, input, principal.id)
+        self._note(job)
+        return job
+
+    def _note(self, job: Job) -> None:
+        """The first lines of a job's log."""
+        ahead = self.jobs.position(job.id)
+        text = f"Queued with {ahead} job{'' if ahead == 1 else 's'} ahead"
+        if not self.fleet.workers.warm():
+            text += "; a worker is loading its model" if self.settings.workers else "; no worker is here yet"
+        self.jobs.log(job.id, LogLine(time.time(), "INFO", text))

@@ -9,6 +9,7 @@ from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 2**20
+MAX_LOCAL = 64
 
 
 class Settings(BaseSettings):
@@ -22,6 +23,9 @@ class Settings(BaseSettings):
     public_url: Annotated[
         str | None,
         Field(description="Address clients reach this gateway at, for links. Unset: the one each request used"),
+    ] = None
+    webhook_url: Annotated[
+        str | None, Field(description="Where the end of every job is told, besides what the job itself names")
     ] = None
     trust_forwarded: Annotated[
         bool, Field(description="Believe `X-Forwarded-Proto`, `-Host` and `-Prefix` (behind a proxy of your own)")
@@ -49,7 +53,7 @@ class Settings(BaseSettings):
     max_header_bytes: Annotated[int, Field(ge=1024, description="Largest request line and headers together")] = 32768
     max_json_depth: Annotated[int, Field(ge=4, le=200, description="Deepest nesting of a JSON body")] = 32
 
-    workers: Annotated[int, Field(ge=0, le=64, description="Worker processes to run on this machine")] = 1
+    workers: Annotated[int, Field(ge=0, le=MAX_LOCAL, description="Worker processes to run on this machine")] = 1
     worker_secret: Annotated[
         SecretStr | None,
         Field(min_length=16, description="What worker tokens are derived from. Unset: drawn once and kept in the data"),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from gateway.jobs.queries import queries
 from gateway.keys.key import Key, digest, draw
 
 if TYPE_CHECKING:
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
     from gateway.jobs.store import Store
 
-_SQL = {path.name.removesuffix(".sql"): path.read_text("utf-8") for path in (files(__package__) / "sql").iterdir()}
-SCHEMA = _SQL["schema"]
+_SQL = queries(__package__)
+SCHEMA = [_SQL["schema"]]
+"""The versions of the table, for `Store.migrate`."""
 
 
 async def add(store: Store, name: str, jobs_per_minute: int | None = None, max_waiting: int | None = None) -> str:

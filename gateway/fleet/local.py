@@ -1,0 +1,149 @@
+"""Worker processes on this machine: started, restarted, ended with everything they started."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from gateway.fleet import keeper
+from gateway.fleet.environment import worker_environment
+from gateway.fleet.tokens import WorkerTokens
+from gateway.fleet.workers import Worker, Workers
+from gateway.settings import Settings
+from gateway.urls import own_url
+
+log = logging.getLogger(__name__)
+
+COMMAND = (sys.executable, "-u", "-m", "handler")
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 60.0
+MAX_LOG = 16 * 2**20
+STABLE_S = 60.0
+"""A worker that lived this long is started again without a pause."""
+
+
+def local_name(number: int) -> str:
+    """What the worker of a slot is called, of each of its processes the same."""
+    return f"local-{number}"
+
+
+class LocalWorkers:
+    """Keeps `settings.workers` processes running. lost: told of each one that ended."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        workers: Workers,
+        tokens: WorkerTokens,
+        lost: Callable[[Worker], Awaitable[None]],
+        command: tuple[str, ...] = COMMAND,
+    ) -> None:
+        self._settings = settings
+        self._workers = workers
+        self._tokens = tokens
+        self._lost = lost
+        self._command = command
+        self._logs = settings.data / "logs"
+        self._ending = False
+        self._processes: dict[Worker, asyncio.subprocess.Process] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Start all; returns at once."""
+        self._logs.mkdir(parents=True, exist_ok=True)
+        self._tasks = [asyncio.create_task(self._keep(number)) for number in range(1, self._settings.workers + 1)]
+
+    def replace(self, worker: Worker) -> None:
+        """Have a worker end after what it runs; another takes its place."""
+        if worker in self._processes:
+            self._ask(worker)
+
+    def ask_to_end(self) -> None:
+        """Have all end after what they run, for good."""
+        self._ending = True
+        for worker in self._processes:
+            self._ask(worker)
+
+    async def ended(self) -> None:
+        """Return when none is left."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def kill(self) -> None:
+        """End all now, with all their processes."""
+        self._ending = True
+        for process in self._processes.values():
+            with contextlib.suppress(ProcessLookupError):
+                process.stdin.close()
+        for task in self._tasks:
+            if not self._processes:
+                task.cancel()
+        await self.ended()
+
+    def _ask(self, worker: Worker) -> None:
+        worker.leaving.set()
+        with contextlib.suppress(ProcessLookupError):
+            self._processes[worker].send_signal(signal.SIGTERM)
+
+    async def _keep(self, number: int) -> None:
+        pause = FIRST_PAUSE_S
+        while not self._ending:
+            started = time.monotonic()
+            worker = self._workers.add_local(local_name(number))
+            await self._lost(worker)
+            code = await self._run(worker, self._log_path(number))
+            self._workers.remove(worker)
+            await self._lost(worker)
+            if self._ending:
+                return
+            pause = FIRST_PAUSE_S if time.monotonic() - started > STABLE_S else min(pause * 2, LONGEST_PAUSE_S)
+            said = _last_line(self._log_path(number))
+            log.error("A worker ended (%s); the next try is in %.0f s. Its last words: %s", code, pause, said,
+                      extra={"worker": worker.name})  # fmt: skip
+            await asyncio.sleep(pause)
+
+    async def _run(self, worker: Worker, path: Path) -> int:
+        """From start to end of one process; its exit code."""
+        _make_room(path)
+        with path.open("ab") as output:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-I", "-S", str(keeper.__file__), *self._command,
+                stdin=asyncio.subprocess.PIPE, stdout=output, stderr=output, env=self._environment(worker),
+                start_new_session=True,
+            )  # fmt: skip
+        self._processes[worker] = process
+        log.info("A worker starts; it logs to %s", path, extra={"worker": worker.name})
+        try:
+            return await process.wait()
+        finally:
+            del self._processes[worker]
+
+    def _environment(self, worker: Worker) -> dict[str, str]:
+        """What this process has, apart from the gateway's own settings; the operator's FOOOCUS_* win over ours."""
+        passed = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
+        ours = worker_environment(own_url(self._settings), worker.name, self._tokens.of(worker.name))
+        needed = {name: value for name, value in ours.items() if not name.startswith("FOOOCUS_")}
+        return ours | passed | needed | {"FOOOCUS_UPLOAD_ORIGIN": ours["FOOOCUS_UPLOAD_ORIGIN"]}
+
+    def _log_path(self, number: int) -> Path:
+        return self._logs / f"worker-{number}.log"
+
+
+def _make_room(path: Path) -> None:
+    """Set a long log aside; one old one is kept."""
+    if path.exists() and path.stat().st_size > MAX_LOG:
+        path.replace(path.with_suffix(".old.log"))
+
+
+def _last_line(path: Path) -> str:
+    """The last line of a log, shortened."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 4096))
+        lines = file.read().decode("utf-8", "replace").split("\n")
+    return next((line.strip()[-300:] for line in reversed(lines) if line.strip()), "(none)")

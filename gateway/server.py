@@ -1,0 +1,79 @@
+"""How bytes become requests: uvicorn's HTTP/1.1, with a bound on headers in size and in time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+_HEADERS_S = 20.0
+_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\nconnection: close\r\n"
+    b"content-length: 40\r\n\r\n" + b'{"detail": "The headers are too large."}'
+)
+
+
+def http_protocol(max_header_bytes: int) -> type[HttpToolsProtocol]:
+    """A protocol class that answers 431 to a longer head and hangs up on one that takes too long."""
+
+    class Http(BoundedHttp):
+        max_head = max_header_bytes
+
+    return Http
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """Counts what comes before a request's headers are complete."""
+
+    max_head: int
+    _head = 0
+    _in_head = True
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._timer = self.loop.call_later(_HEADERS_S, self._hang_up)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_head:
+            self._head += len(data)
+            if self._timer is None:
+                self._timer = self.loop.call_later(_HEADERS_S, self._hang_up)
+        super().data_received(data)
+        if self._in_head and self._head > self.max_head and not self.transport.is_closing():
+            self._refuse()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._stop_timer()
+        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > self.max_head:
+            self._refuse()
+            return
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if not self.transport.is_closing():
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._in_head, self._head = True, 0
+        if not self.transport.is_closing():
+            super().on_message_complete()
+
+    def _refuse(self) -> None:
+        self.transport.write(_TOO_LARGE)
+        self.transport.close()
+
+    def _hang_up(self) -> None:
+        self._timer = None
+        self.transport.close()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
