@@ -18,6 +18,14 @@ class GenerationResult(Part):
 
 
 class DescribeResult(Part):
-    """The words for a picture."""
+    """The words for a picture, and what goes well with them in a request.
+
+    prompt: of all types asked for, separated by commas. width, height: the picture's, in pixels. aspect_ratio: of the
+    sizes on Fooocus's menu the one with the nearest proportions. styles: those Fooocus chooses with such a prompt.
+    """
 
     prompt: str
+    width: int
+    height: int
+    aspect_ratio: str
+    styles: tuple[str, ...]
