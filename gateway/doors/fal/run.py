@@ -1,0 +1,126 @@
+"""fal.run: call an endpoint and wait. `{endpoint}` answers with the output, `{endpoint}/stream` with events.
+
+A caller that goes away takes its job along.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine
+from typing import Any, TypeVar
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.doors.fal.access import Scope, identify
+from gateway.doors.fal.apps import ENDPOINTS, streamed
+from gateway.doors.fal.errors import failure_body, not_found
+from gateway.doors.fal.events import preview_of
+from gateway.doors.fal.result import output_of, result_response
+from gateway.doors.fal.roots import RUN
+from gateway.doors.fal.route import METHODS, FalRoute
+from gateway.doors.fal.sse import HEARTBEAT_S, KEEP_ALIVE, BrokenOff, EventStream, event, paced
+from gateway.doors.fal.submit import accept
+from gateway.gateway import Gateway
+from gateway.jobs.model import Job, Progress, State
+from schemas.errors import ShuttingDown
+
+T = TypeVar("T")
+News = AsyncGenerator[Any, None]
+
+
+class CallerGone(Exception):
+    """The connection was closed before there was an answer."""
+
+
+async def answer_run(gateway: Gateway, request: Request, job: Job) -> Response:
+    """The output or the failure, at the job's end."""
+    ended = await unless_gone(request, gateway.jobs.wait(job.id))
+    if not ended.state.final:
+        raise ShuttingDown
+    return await result_response(gateway, request, ended)
+
+
+async def answer_stream(gateway: Gateway, request: Request, job: Job) -> Response:
+    """Step previews, then the output. A job that fails before it has begun answers as `answer_run` does."""
+    news = paced(gateway.jobs.watch(job.id), HEARTBEAT_S)
+    try:
+        begun = await unless_gone(request, _beginning(news))
+    except BaseException:
+        await news.aclose()
+        raise
+    if begun is not None and begun.state.final:
+        await news.aclose()
+        return await result_response(gateway, request, begun)
+    return EventStream(_events(gateway, request, news), job.id, lambda: gateway.jobs.cancel(job.id))
+
+
+async def _beginning(news: News) -> Job | None:
+    """The job once it waits no more; None when that takes longer than a connection should stay silent."""
+    async for item in news:
+        if item is None:
+            return None
+        if isinstance(item, Job) and item.state is not State.QUEUED:
+            return item
+    return None
+
+
+async def _events(gateway: Gateway, request: Request, news: News) -> AsyncGenerator[bytes, None]:
+    try:
+        async for item in news:
+            if item is None:
+                yield KEEP_ALIVE
+            elif isinstance(item, Progress):
+                yield event(preview_of(item))
+            elif isinstance(item, Job) and item.failure is not None:
+                yield event(failure_body(item.failure))
+                raise BrokenOff
+            elif isinstance(item, Job) and item.state.final:
+                yield event(await output_of(gateway, request, item))
+    finally:
+        await news.aclose()
+
+
+async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """What `work` returns. Raises CallerGone, and stops it, when the connection is closed before."""
+    task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_until_gone(request))
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise CallerGone
+        return task.result()
+    finally:
+        task.cancel()
+        gone.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def _until_gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def call(gateway: Gateway, request: Request, path: str) -> Response:
+    principal = await identify(gateway, request, Scope.APPS)
+    streamed_id = streamed(path)
+    endpoint_id = path if streamed_id is None else streamed_id
+    if endpoint_id not in ENDPOINTS:
+        return not_found(f"Application {endpoint_id!r} not found")
+    job = await accept(gateway, request, principal, endpoint_id)
+    answer = answer_run if streamed_id is None else answer_stream
+    try:
+        return await answer(gateway, request, job)
+    except CallerGone:
+        await gateway.jobs.cancel(job.id)
+        return Response(status_code=499)
+
+
+def router(gateway: Gateway) -> APIRouter:
+    routes = APIRouter(route_class=FalRoute)
+
+    @routes.api_route(RUN + "/{path:path}", methods=METHODS, include_in_schema=False)
+    async def run(request: Request, path: str) -> Response:
+        return await call(gateway, request, path)
+
+    return routes
