@@ -15,9 +15,11 @@ from gateway.jobs.line import Line, Ticket
 from gateway.jobs.model import Counts, Job, Lease, State
 from gateway.jobs.policy import Policy
 from gateway.jobs.records import job as record
+from gateway.jobs.records import size
 from gateway.jobs.stops import Stops
 
-RECENT_JOBS = 4096
+RECENT_CHARS = 32 * 2**20
+"""JSON kept of the jobs asked for lately."""
 
 
 class Board:
@@ -34,7 +36,7 @@ class Board:
         self.leases = Leases()
         self.stops = Stops()
         self.events = Events(policy.log_lines)
-        self.recent = Recent(RECENT_JOBS)
+        self.recent = Recent(RECENT_CHARS)
         self.on_waiting: Callable[[], None] = lambda: None
         self.on_end: list[Callable[[Job], None]] = []
         self.run_s = 10.0
@@ -56,14 +58,14 @@ class Board:
         return job_id in self.line or job_id in self.claiming or self.leases.of_job(job_id) is not None
 
     def waiting_s(self) -> float:
-        """A guess at when the line will be shorter."""
-        return min(300.0, self.run_s * (1 + len(self.line)) / max(1, len(self.leases)) / 10)
+        """A guess at when the line will be shorter by one."""
+        return min(60.0, self.run_s / max(1, len(self.leases)))
 
     def recovered(self, row: sqlite3.Row) -> None:
         """A live job of an earlier process: a worker that survived has one lease's time to say so."""
         ticket = self._ticket(row)
         if row["state"] == State.QUEUED:
-            self._wait(ticket)
+            self.wait(ticket)
             return
         ticket.turn = 0
         now = self.clock.monotonic()
@@ -74,7 +76,7 @@ class Board:
     def queued(self, row: sqlite3.Row) -> Job:
         """A new job waits, or one that had failed waits again."""
         job = self._moved(row)
-        self._wait(self._ticket(row))
+        self.wait(self._ticket(row))
         self.on_waiting()
         return job
 
@@ -92,7 +94,8 @@ class Board:
         self._tally["requeued"] += 1
         job = self._moved(row)
         if held is not None:
-            self.line.join(held.ticket)
+            held.ticket.start_by = None
+            self.wait(held.ticket)
             self.on_waiting()
         return job
 
@@ -117,16 +120,21 @@ class Board:
         late = []
         while self._starts and self._starts[0][0] <= now:
             late.append(heapq.heappop(self._starts)[1])
-        return [job_id for job_id in late if job_id in self.line]
+        waiting = filter(None, map(self.line.get, late))
+        return [ticket.id for ticket in waiting if ticket.start_by is not None]
 
-    def _wait(self, ticket: Ticket) -> None:
+    def wait(self, ticket: Ticket) -> None:
+        """Put a job into the line, and mind its start deadline."""
         self.line.join(ticket)
         if ticket.start_by is not None:
             heapq.heappush(self._starts, (ticket.start_by, ticket.id))
+        if len(self._starts) > 2 * len(self.line) + 1024:
+            self._starts = [start for start in self._starts if start[1] in self.line]
+            heapq.heapify(self._starts)
 
     def _moved(self, row: sqlite3.Row) -> Job:
         job = record(row)
-        self.recent.put(job)
+        self.recent.put(job, size(row))
         self.events.moved(job)
         return job
 

@@ -73,9 +73,15 @@ class Events:
     def __init__(self, log_lines: int) -> None:
         self._log_lines = log_lines
         self._live: dict[str, _Live] = {}
+        self._ended = False
+
+    def __len__(self) -> int:
+        return len(self._live)
 
     def subscribe(self, job_id: str) -> Watcher:
         watcher = Watcher()
+        if self._ended:
+            watcher.end()
         self._live.setdefault(job_id, _Live()).watchers.add(watcher)
         return watcher
 
@@ -124,7 +130,8 @@ class Events:
         return live.lines if live else ()
 
     def end_all(self) -> None:
-        """The gateway stops: let every watcher go."""
+        """The gateway stops: let every watcher go, and those still to come."""
+        self._ended = True
         for live in self._live.values():
             for watcher in live.watchers:
                 watcher.end()

@@ -6,18 +6,21 @@ import asyncio
 import logging
 import sqlite3
 from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from gateway.jobs import transitions
 from gateway.jobs.board import Board
 from gateway.jobs.leases import Held, parse
 from gateway.jobs.line import Ticket
-from gateway.jobs.model import Failure, Job, Lease, State
+from gateway.jobs.model import Failure, Job, Lease, LogLine, State
+from gateway.jobs.records import dump
 from gateway.jobs.states import RUNNING
 from gateway.jobs.store import Store
 from gateway.jobs.transitions import End, Fence
-from schemas.errors import DeviceLost, FooocusError
+from schemas.errors import DeviceLost, FooocusError, InternalError
 
 RETRY_S = 1.0
 """Pause after the store refused a hand-out."""
@@ -77,18 +80,14 @@ class Handout:
                 poll.leases.set_result([])
         self._polls.clear()
 
-    async def finish(self, lease: str, worker: str, result: dict | Failure) -> bool:
+    async def finish(self, lease: str, worker: str, result: Mapping[str, Any] | Failure) -> bool:
         """Record the outcome of a lease; False when it is not this worker's any more."""
         held = self._board.leases.get(lease, worker)
         if held is None:
             return False
         if isinstance(result, Failure) and result.code == DeviceLost.code:
             return await self.lose(held) is not None
-        lines = list(self._board.events.lines(held.ticket.id))
-        if isinstance(result, Failure):
-            how = End(State.FAILED, failure=result, lines=lines)
-        else:
-            how = End(State.COMPLETED, output=result, lines=lines)
+        how = _outcome(result, list(self._board.events.lines(held.ticket.id)))
         return await self.end(held, how, worker) is not None
 
     async def end(self, held: Held, how: End, worker: str | None = None) -> Job | None:
@@ -157,7 +156,7 @@ class Handout:
             return
         self._release_claims(poll, tickets)
         for ticket in tickets:
-            self._board.line.join(ticket)
+            self._board.wait(ticket)
         if not poll.gone:
             self._polls.append(poll)
         asyncio.get_running_loop().call_later(RETRY_S, self.match)
@@ -182,6 +181,16 @@ class Handout:
     def _forget(self, poll: Poll) -> None:
         if poll in self._polls:
             self._polls.remove(poll)
+
+
+def _outcome(result: Mapping[str, Any] | Failure, lines: Sequence[LogLine]) -> End:
+    """How a finished job ends. An output that is no JSON (NaN) is a failure."""
+    if isinstance(result, Failure):
+        return End(State.FAILED, failure=result, lines=lines)
+    try:
+        return End(State.COMPLETED, output=dump(result), lines=lines)
+    except (TypeError, ValueError):
+        return End(State.FAILED, failure=Failure.of(InternalError()), lines=lines)
 
 
 def _note_failure(task: asyncio.Future[bool]) -> None:

@@ -18,7 +18,7 @@ from gateway.jobs.handout import Handout
 from gateway.jobs.model import Cancelled, Counts, Failure, Job, Lease, LogLine, NewJob, Progress, State
 from gateway.jobs.policy import Policy
 from gateway.jobs.records import job as record
-from gateway.jobs.records import load_logs, new_row
+from gateway.jobs.records import load_logs, new_row, size
 from gateway.jobs.states import LIVE, QUEUED
 from gateway.jobs.store import Store
 from gateway.jobs.sweep import Sweep
@@ -78,7 +78,7 @@ class Jobs:
         done = self._store.post(partial(transitions.insert, values=values), self._entered)
         done.add_done_callback(self._no_longer_entering)
         row, _ = await done
-        return record(row)
+        return self._board.recent.get(row["id"]) or record(row)
 
     async def fail_at_once(self, new: NewJob, error: FooocusError) -> Job:
         """Record a job that failed before it could wait: for clients that learn of invalid input at the result."""
@@ -303,6 +303,14 @@ class Jobs:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
+    async def tick(self) -> None:
+        """What the background sweep does all the time: end leases and deadlines that are over."""
+        await self._sweep.tick()
+
+    async def expire(self) -> int:
+        """What the background sweep does now and then: delete the records whose time is over; how many went."""
+        return await self._sweep.expire()
+
     async def _admit(self, new: NewJob) -> Job | None:
         """Raise QueueFull when there is no room; a known idempotency key needs none."""
         try:
@@ -311,7 +319,8 @@ class Jobs:
             if new.idempotency_key is None:
                 raise
             values = new_row(new, self._board.policy, 0)
-            row = await self._store.read(partial(transitions.known, values=values))
+            # In the writer, so that a first submission still on its way is seen.
+            row = await self._store.write(partial(transitions.known, values=values))
             if row is None:
                 raise
             return record(row)
@@ -341,7 +350,7 @@ class Jobs:
         token = self._board.recent.begin_read(job_id)
         row = await self._store.read(lambda connection: connection.execute(SQL["job"], {"id": job_id}).fetchone())
         job = record(row) if row is not None else None
-        self._board.recent.end_read(token, job_id, job)
+        self._board.recent.end_read(token, job_id, job, size(row) if row is not None else 0)
         return job
 
 

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 from sortedcontainers import SortedKeyList
 
+Class = tuple[str, bool]
+"""An owner's jobs of one priority (low or not)."""
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, eq=False)
 class Ticket:
     """A live job as the queue keeps it in memory.
 
@@ -25,6 +28,10 @@ class Ticket:
     turn: int | None = None
 
     @property
+    def owner_class(self) -> Class:
+        return self.owner, self.low_priority
+
+    @property
     def key(self) -> tuple[bool, int, int]:
         return self.low_priority, self.turn or 0, self.seq
 
@@ -32,17 +39,20 @@ class Ticket:
 class Line:
     """The waiting jobs, in the order they will be taken.
 
-    Start-time fair queueing: each job of an owner gets a turn one after the owner's last, but never before the turn
-    being served; jobs go by (priority, turn, arrival). Someone new waits for at most one job of each other owner,
-    however many they have queued. A job that returns keeps its turn, so it is next.
+    Start-time fair queueing (Goyal, Vin, Cheng 1996) with jobs of equal cost: each job of an owner gets a turn one
+    after the owner's last, but never before the turn being served; jobs go by (priority, turn, arrival). Someone new
+    waits for at most one job of each other owner, however many they have queued. A job that returns keeps its turn,
+    so it is next.
     """
 
     def __init__(self) -> None:
         self._tickets: dict[str, Ticket] = {}
         self._order: SortedKeyList = SortedKeyList(key=lambda ticket: ticket.key)
+        self._waiting: Counter[Class] = Counter()
         self._serving = {False: 0, True: 0}
-        self._last_turn: dict[tuple[str, bool], int] = {}
-        self._of_owner: Counter[str] = Counter()
+        self._served: dict[Class, int] = {}
+        self._last_turn: dict[Class, int] = {}
+        self._forget_at = 64
 
     def __len__(self) -> int:
         return len(self._tickets)
@@ -53,18 +63,22 @@ class Line:
     def join(self, ticket: Ticket) -> None:
         """Add a job; its turn is set unless it has one."""
         if ticket.turn is None:
-            ticket.turn = self._next_turn(ticket.owner, ticket.low_priority)
-            self._last_turn[ticket.owner, ticket.low_priority] = ticket.turn
+            ticket.turn = self._last_turn[ticket.owner_class] = self._next_turn(ticket.owner_class)
         self._tickets[ticket.id] = ticket
         self._order.add(ticket)
-        self._of_owner[ticket.owner] += 1
+        self._waiting[ticket.owner_class] += 1
+
+    def get(self, job_id: str) -> Ticket | None:
+        return self._tickets.get(job_id)
 
     def leave(self, job_id: str) -> Ticket | None:
         """Remove a job, if it is waiting."""
         ticket = self._tickets.pop(job_id, None)
         if ticket is not None:
             self._order.remove(ticket)
-            self._forget_one(ticket)
+            self._waiting[ticket.owner_class] -= 1
+            if not self._waiting[ticket.owner_class]:
+                self._idle(ticket.owner_class)
         return ticket
 
     def next(self) -> Ticket | None:
@@ -72,7 +86,9 @@ class Line:
         if not self._order:
             return None
         ticket = self._order[0]
-        self._serving[ticket.low_priority] = max(self._serving[ticket.low_priority], ticket.turn)
+        low, turn = ticket.low_priority, ticket.turn
+        self._serving[low] = max(self._serving[low], turn)
+        self._served[ticket.owner_class] = max(self._served.get(ticket.owner_class, 0), turn)
         return self.leave(ticket.id)
 
     def position(self, job_id: str) -> int | None:
@@ -80,22 +96,31 @@ class Line:
         ticket = self._tickets.get(job_id)
         return None if ticket is None else self._order.bisect_key_left(ticket.key)
 
-    def ahead_of_new(self, owner: str, low_priority: bool) -> int:
-        """Jobs that would be ahead of one submitted now."""
-        return self._order.bisect_key_left((low_priority, self._next_turn(owner, low_priority), 1 << 62))
-
     def waiting_of(self, owner: str) -> int:
         """How many jobs of an owner wait."""
-        return self._of_owner[owner]
+        return self._waiting[owner, False] + self._waiting[owner, True]
 
     def ids_of(self, owner: str) -> list[str]:
         """An owner's waiting jobs, next first."""
         return [ticket.id for ticket in self._order if ticket.owner == owner]
 
-    def _next_turn(self, owner: str, low_priority: bool) -> int:
-        return max(self._serving[low_priority], self._last_turn.get((owner, low_priority), -1) + 1)
+    def _next_turn(self, owner_class: Class) -> int:
+        return max(self._serving[owner_class[1]], self._last_turn.get(owner_class, -1) + 1)
 
-    def _forget_one(self, ticket: Ticket) -> None:
-        self._of_owner[ticket.owner] -= 1
-        if not self._of_owner[ticket.owner]:
-            del self._of_owner[ticket.owner]
+    def _idle(self, owner_class: Class) -> None:
+        """The owner has nothing waiting: turns of jobs it took back are not held against it."""
+        del self._waiting[owner_class]
+        self._last_turn[owner_class] = self._served.get(owner_class, -1)
+        if not self._waiting:
+            # Nobody waits, so nobody is ahead: past turns mean nothing any more.
+            self._serving = {low: turn + 1 for low, turn in self._serving.items()}
+        if not self._waiting or len(self._last_turn) > self._forget_at:
+            self._forget_the_idle()
+
+    def _forget_the_idle(self) -> None:
+        """Owners whose last turn is past would get the turn being served anyway."""
+        for owner_class, turn in list(self._last_turn.items()):
+            if owner_class not in self._waiting and turn < self._serving[owner_class[1]]:
+                del self._last_turn[owner_class]
+                self._served.pop(owner_class, None)
+        self._forget_at = 2 * len(self._last_turn) + 64

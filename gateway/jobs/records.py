@@ -67,6 +67,11 @@ def job(row: sqlite3.Row) -> Job:
     )
 
 
+def size(row: sqlite3.Row) -> int:
+    """Characters of a whole row's JSON."""
+    return sum(len(row[name] or "") for name in ("input", "extra", "output", "failure"))
+
+
 def dump_failure(failure: Failure | None) -> str | None:
     """The text of column `failure`."""
     return dump(asdict(failure)) if failure is not None else None

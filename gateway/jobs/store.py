@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
 from gateway.jobs.queries import queries
-from gateway.jobs.writer import Write, Writer
+from gateway.jobs.writer import Write, Writer, is_trouble
 from schemas.errors import StoreDamaged, StoreInUse, StoreTooNew, StoreUnavailable
 
 T = TypeVar("T")
@@ -22,6 +23,8 @@ T = TypeVar("T")
 FILE = "gateway.sqlite3"
 LOCK = "gateway.lock"
 READERS = 2
+
+log = logging.getLogger(__name__)
 
 _PRAGMAS = """
 PRAGMA journal_mode = WAL;
@@ -46,7 +49,6 @@ class Store:
         self._lock = _lock(folder) if exclusive else None
         try:
             connection = self._open()
-            self._migrator = connection
             self.migrate("jobs", [queries("gateway.jobs")["schema"]])
         except BaseException:
             self._unlock()
@@ -61,12 +63,15 @@ class Store:
 
         Call before serving. Raises StoreTooNew when the file was written by a newer version.
         """
-        version = self._version(name)
-        if version > len(scripts):
-            raise StoreTooNew()
-        for number, script in list(enumerate(scripts, 1))[version:]:
-            mark = f"INSERT OR REPLACE INTO migrations VALUES ('{name}', {number});"
-            self._script(f"BEGIN IMMEDIATE; {script} {mark} COMMIT;")
+        with contextlib.closing(_connect(str(self._path))) as connection, _start_errors():
+            connection.executescript(_PRAGMAS)
+            row = connection.execute("SELECT version FROM migrations WHERE name = ?", (name,)).fetchone()
+            version = row[0] if row else 0
+            if version > len(scripts):
+                raise StoreTooNew()
+            for number, script in list(enumerate(scripts, 1))[version:]:
+                mark = f"INSERT OR REPLACE INTO migrations VALUES ('{name}', {number});"
+                connection.executescript(f"BEGIN IMMEDIATE; {script} {mark} COMMIT;")
 
     async def write(
         self, work: Callable[[sqlite3.Connection], T], then: Callable[[T], None] | None = None
@@ -91,6 +96,9 @@ class Store:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
         except sqlite3.Error as error:
+            if not is_trouble(error):
+                raise
+            log.error("the store could not be read: %s", error)
             raise StoreUnavailable() from error
 
     def close(self) -> None:
@@ -109,35 +117,30 @@ class Store:
 
     def _open(self) -> sqlite3.Connection:
         fresh = not self._path.exists()
-        try:
+        with _start_errors():
             connection = _connect(str(self._path))
             connection.executescript(_PRAGMAS)
             if not fresh:
                 _check(connection)
             connection.execute(_MIGRATIONS)
-        except sqlite3.OperationalError as error:
-            raise StoreUnavailable() from error
-        except sqlite3.DatabaseError as error:
-            raise StoreDamaged() from error
         if fresh:
             _sync_folder(self._path.parent)
         return connection
 
-    def _version(self, name: str) -> int:
-        row = self._migrator.execute("SELECT version FROM migrations WHERE name = ?", (name,)).fetchone()
-        return row[0] if row else 0
-
-    def _script(self, script: str) -> None:
-        try:
-            self._migrator.executescript(script)
-        except sqlite3.Error as error:
-            with contextlib.suppress(sqlite3.Error):
-                self._migrator.execute("ROLLBACK")
-            raise StoreUnavailable() from error
-
     def _unlock(self) -> None:
         if self._lock is not None:
             os.close(self._lock)
+
+
+@contextlib.contextmanager
+def _start_errors() -> Iterator[None]:
+    """What goes wrong while opening, in clear words."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise StoreUnavailable() from error
+    except sqlite3.DatabaseError as error:
+        raise StoreDamaged() from error
 
 
 def _connect(path: str, **options: Any) -> sqlite3.Connection:
@@ -156,7 +159,7 @@ def _check(connection: sqlite3.Connection) -> None:
 def _lock(folder: Path) -> int:
     """Take the folder for this process; the lock goes with the process, however it ends."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StoreUnavailable() from error

@@ -14,7 +14,7 @@ from typing import Any
 
 from gateway.jobs.model import Failure, LogLine, State
 from gateway.jobs.queries import queries
-from gateway.jobs.records import dump, dump_failure, dump_logs
+from gateway.jobs.records import dump_failure, dump_logs
 from gateway.jobs.states import FINAL, LIVE, RUNNING, sources
 from schemas.errors import IdempotencyConflict, WorkerLost
 
@@ -36,10 +36,10 @@ ANY = Fence()
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a job ends."""
+    """How a job ends. output: JSON text."""
 
     state: State
-    output: Mapping[str, Any] | None = None
+    output: str | None = None
     failure: Failure | None = None
     lines: Sequence[LogLine] = ()
 
@@ -72,7 +72,7 @@ def end(
         "id": job_id,
         "state": how.state,
         "now": now,
-        "output": dump(how.output) if how.output is not None else None,
+        "output": how.output,
         "failure": dump_failure(how.failure),
         "logs": dump_logs(how.lines),
         "sources": sources(how.state, among),

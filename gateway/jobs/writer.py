@@ -19,6 +19,23 @@ MAX_BATCH = 512
 
 log = logging.getLogger(__name__)
 
+_TROUBLE = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_NOTADB,
+}
+
+
+def is_trouble(error: BaseException) -> bool:
+    """Whether the disk or the file failed, rather than the statement; SQLite may then have rolled everything back."""
+    return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _TROUBLE
+
 
 @dataclass(slots=True)
 class Write:
@@ -55,6 +72,7 @@ class Writer:
         self._waiting: deque[Write] = deque()
         self._wake = threading.Condition()
         self._closing = False
+        self._refusing = False
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -90,6 +108,7 @@ class Writer:
             for write in batch:
                 self._perform(write)
             self._connection.execute("COMMIT")
+            self._refusing = False
         except Exception as error:
             self._abandon(batch, error)
 
@@ -98,16 +117,17 @@ class Writer:
         self._connection.execute("SAVEPOINT one")
         try:
             write.result = write.work(self._connection)
-        except sqlite3.OperationalError:
-            # Disk full, I/O error: SQLite may have rolled everything back already, so the batch fails as one.
-            raise
         except Exception as error:
+            if is_trouble(error):
+                raise
             write.error = error
             self._connection.execute("ROLLBACK TO one")
         self._connection.execute("RELEASE one")
 
     def _abandon(self, batch: list[Write], error: Exception) -> None:
-        log.error("the store did not take %d write(s): %s", len(batch), error)
+        if not self._refusing:
+            log.error("the store does not take writes: %s", error)
+        self._refusing = True
         with contextlib.suppress(sqlite3.Error):
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
