@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import ModuleType
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
@@ -16,6 +17,7 @@ from starlette.responses import JSONResponse
 from gateway import health, metrics
 from gateway.auth import Keys
 from gateway.bodies import BodyLimit
+from gateway.doors import fal, fooocus_api, runpod
 from gateway.files import routes as file_routes
 from gateway.files.files import Files
 from gateway.files.model import Limits
@@ -31,10 +33,11 @@ from gateway.middleware import HostGuard, RequestLog
 from gateway.settings import Settings
 from schemas.errors import FooocusError
 
-DOORS: tuple[ModuleType, ...] = ()
-"""The packages that open a door: each has `router(gateway) -> APIRouter`."""
+DOORS: tuple[ModuleType, ...] = (fal, fooocus_api, runpod)
+"""The packages that open a door: each has `router(gateway) -> APIRouter`, and may have `MIDDLEWARE`, ASGI classes that
+lead requests to its routes, and `EXPOSED`, headers that a page of another origin may read."""
 
-EXPOSED = ("x-fal-request-id", "x-request-id", "Retry-After", "Location", "ETag", "Content-Range", "Accept-Ranges")
+EXPOSED = ("x-request-id", "Retry-After", "Location", "ETag", "Content-Range", "Accept-Ranges")
 """Headers that a page of another origin may read."""
 
 
@@ -103,12 +106,18 @@ def _middleware(settings: Settings, gateway: Gateway) -> list[Middleware]:
             allow_origins=settings.cors_origins,
             allow_methods=["*"],
             allow_headers=["*"],
-            expose_headers=EXPOSED,
+            expose_headers=[*EXPOSED, *_of_doors("EXPOSED")],
             max_age=86400,
         ),
         Middleware(HostGuard, needed=lambda: not gateway.keys.required, allowed=names),
+        *map(Middleware, _of_doors("MIDDLEWARE")),
         Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
     ]
+
+
+def _of_doors(name: str) -> list[Any]:
+    """What the doors have under this name, in their order."""
+    return [item for door in DOORS for item in getattr(door, name, ())]
 
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:

@@ -25,15 +25,7 @@ def router(gateway: Gateway) -> APIRouter:
 
     @routes.api_route("/files/{file_id}/{name}", methods=["GET", "HEAD"])
     async def read(file_id: str, name: str, request: Request) -> Response:
-        file = await files.find(file_id)
-        if file is None or file.name != name:
-            raise FileMissing
-        if not file.public and (await gateway.keys.identify(request)).id != file.owner:
-            raise FileMissing
-        try:
-            return await file_response(request, file, files.disk, files.clock())
-        except FileNotFoundError:
-            raise FileMissing from None
+        return await read_file(gateway, request, file_id, name)
 
     @routes.put("/files/leases/{lease_id}/{name}")
     async def put(lease_id: str, name: str, request: Request) -> JSONResponse:
@@ -50,3 +42,16 @@ def router(gateway: Gateway) -> APIRouter:
         return JSONResponse({"url": files.url(file, base_url(request, gateway.settings))})
 
     return routes
+
+
+async def read_file(gateway: Gateway, request: Request, file_id: str, name: str) -> Response:
+    """The answer to a GET or HEAD of a file. Raises FileMissing, also to those who may not read it."""
+    file = await gateway.files.find(file_id)
+    if file is None or file.name != name:
+        raise FileMissing
+    if not file.public and (await gateway.keys.identify(request)).id != file.owner:
+        raise FileMissing
+    try:
+        return await file_response(request, file, gateway.files.disk, gateway.files.clock())
+    except FileNotFoundError:
+        raise FileMissing from None

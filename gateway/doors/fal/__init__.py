@@ -11,7 +11,7 @@ from gateway.gateway import Gateway
 
 __all__ = ["EXPOSED", "MIDDLEWARE", "router"]
 
-MIDDLEWARE = FalAddresses
+MIDDLEWARE = (FalAddresses,)
 
 
 def router(gateway: Gateway) -> APIRouter:
