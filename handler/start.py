@@ -9,6 +9,8 @@ from typing import Any
 
 from handler import log, sdk
 from handler.checkpoints import CheckpointLibrary
+from handler.description import Description
+from handler.engine.describe.describer import Describer
 from handler.engine.engine import Engine
 from handler.engine.expansion import find_expander
 from handler.generation import Generation
@@ -29,6 +31,7 @@ from handler.storage.choose import choose_store
 from handler.storage.settings import StorageSettings
 from schemas.errors import ModelMissing
 from schemas.request import (
+    DescribeRequest,
     ImagePromptRequest,
     InpaintRequest,
     Request,
@@ -51,26 +54,29 @@ def start_worker(settings: Settings, storage: StorageSettings) -> Worker:
     if settings.warm_up:
         gpu.run_now(engine.warm_up)
     decode.warm_up()
+    image_policy = FetchPolicy(allow_private=settings.allow_private_urls)
     generation = Generation(
         gpu=gpu,
         render=engine.render,
         sources=_plan_sources(settings, checkpoint, roots, engine),
-        image_policy=FetchPolicy(allow_private=settings.allow_private_urls),
+        image_policy=image_policy,
         choose_store=_storage(settings, storage),
         progress=_progress(settings),
         checkpoint=checkpoint,
         safety=settings.safety_policy,
     )
-    return Worker(runners(generation), settings.max_result_bytes)
+    description = Description(gpu, Describer(roots, settings.device).describe, image_policy)
+    return Worker(runners(generation, description), settings.max_result_bytes)
 
 
-def runners(generation: Generation) -> dict[type[Request], Runner]:
+def runners(generation: Generation, description: Description) -> dict[type[Request], Runner]:
     """What a request of each class is run by; another kind of request is one more line."""
     return {
         TextToImageRequest: generation.run,
         InpaintRequest: generation.run,
         ImagePromptRequest: generation.run,
         UpscaleOrVaryRequest: generation.run,
+        DescribeRequest: description.run,
     }
 
 

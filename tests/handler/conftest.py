@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from handler.checkpoints import CheckpointLibrary
+from handler.description import Description
+from handler.engine.describe.describer import Describer
 from handler.engine.engine import Engine
 from handler.generation import Generation
 from handler.gpu import GpuThread
@@ -49,8 +51,15 @@ def plan_sources() -> PlanSources:
     )
 
 
+@pytest.fixture(scope="session")
+def describer() -> Describer:
+    return Describer((DEMO_BUNDLE,), "cpu")
+
+
 @pytest.fixture
-def make_worker(engine: Engine, plan_sources: PlanSources, tmp_path: Path) -> Callable[..., Worker]:
+def make_worker(
+    engine: Engine, describer: Describer, plan_sources: PlanSources, tmp_path: Path
+) -> Callable[..., Worker]:
     """A worker around the demo model that stores into a folder of its own; keywords replace its parts."""
 
     def make(settings: Settings | None = None, **parts: object) -> Worker:
@@ -65,6 +74,8 @@ def make_worker(engine: Engine, plan_sources: PlanSources, tmp_path: Path) -> Ca
             "checkpoint": DEMO_CHECKPOINT,
             "safety": settings.safety_policy,
         }
-        return Worker(runners(Generation(**(defaults | parts))), settings.max_result_bytes)
+        generation = Generation(**(defaults | parts))
+        description = Description(generation.gpu, describer.describe, generation.image_policy)
+        return Worker(runners(generation, description), settings.max_result_bytes)
 
     return make
