@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gateway.settings import Settings
 
-COMMANDS = ("serve", "keys", "worker-env")
+COMMANDS = ("serve", "keys", "worker-env", "webhook-secret")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> None:
     parsed.run(settings, parsed)
 
 
-_FLAGS = ("host", "port", "data", "workers", "public_url", "webhook_url", "apikey")
+_FLAGS = ("host", "port", "data", "workers", "public_url", "webhook_url", "allow_private_webhooks", "apikey")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -36,6 +36,9 @@ def _parser() -> argparse.ArgumentParser:
     env.add_argument("name", nargs="?", default="worker-1", help="what the worker is called; each needs its own name")
     env.add_argument("--public-url", metavar="URL", help="where the worker reaches this gateway")
     env.set_defaults(run=_worker_env)
+    secret = commands.add_parser("webhook-secret", parents=[common], help="print what receivers verify webhooks with")
+    secret.add_argument("key", nargs="?", default="local", help="id of the key whose webhooks these are")
+    secret.set_defaults(run=_webhook_secret)
     return parser
 
 
@@ -45,6 +48,10 @@ def _serve_parser(serve: argparse.ArgumentParser) -> None:
     serve.add_argument("--workers", type=int, metavar="N", help="worker processes on this machine (1)")
     serve.add_argument("--public-url", metavar="URL", help="address clients reach this gateway at")
     serve.add_argument("--webhook-url", metavar="URL", help="where the end of every job is told")
+    serve.add_argument(
+        "--allow-private-webhooks", action="store_true", default=None,
+        help="send webhooks to loopback and private networks too",
+    )  # fmt: skip
     serve.add_argument("--apikey", metavar="KEY", help="one key in plain text; better: keys add")
     serve.set_defaults(run=_serve)
 
@@ -102,6 +109,12 @@ def _worker_env(settings: Settings, parsed: argparse.Namespace) -> None:
     url = settings.public_url or own_url(settings)
     for name, value in worker_environment(url, parsed.name, worker_tokens(settings).of(parsed.name)).items():
         print(f"{name}='{value}'")
+
+
+def _webhook_secret(settings: Settings, parsed: argparse.Namespace) -> None:
+    from gateway.webhooks.identity import Identity
+
+    print(Identity(settings.data / "webhooks").secret(parsed.key))
 
 
 def _wrong(text: str) -> int:

@@ -31,6 +31,10 @@ from gateway.jobs.policy import Policy
 from gateway.jobs.store import Store
 from gateway.middleware import HostGuard, RequestLog
 from gateway.settings import Settings
+from gateway.urls import own_url
+from gateway.webhooks import routes as webhook_routes
+from gateway.webhooks.egress import Egress
+from gateway.webhooks.webhooks import Webhooks
 from schemas.errors import FooocusError
 
 DOORS: tuple[ModuleType, ...] = (fal, fooocus_api, runpod)
@@ -54,7 +58,7 @@ def create_app(settings: Settings) -> FastAPI:
         exception_handlers={FooocusError: _refused},
     )
     app.state.gateway = gateway
-    for part in (health, metrics, protocol, file_routes, *DOORS):
+    for part in (health, metrics, protocol, file_routes, webhook_routes, *DOORS):
         app.include_router(part.router(gateway))
     return app
 
@@ -72,7 +76,10 @@ def _gateway(settings: Settings, store: Store) -> Gateway:
     files = Files(settings.data / "files", store, limits=Limits(file_ttl_s=settings.file_ttl_s))
     keys = Keys(settings, store)
     fleet = Fleet(settings, jobs, files)
-    return Gateway(settings=settings, jobs=jobs, files=files, keys=keys, webhooks=None, fleet=fleet)
+    egress = Egress(allow_private=settings.allow_private_webhooks)
+    base_url = settings.public_url or own_url(settings)
+    webhooks = Webhooks(store, jobs, files, egress, folder=settings.data / "webhooks", base_url=base_url)
+    return Gateway(settings=settings, jobs=jobs, files=files, keys=keys, webhooks=webhooks, fleet=fleet)
 
 
 @asynccontextmanager
@@ -83,6 +90,7 @@ async def _lifespan(gateway: Gateway, store: Store) -> AsyncIterator[None]:
     await gateway.jobs.start()
     await sweep.at_start()
     sweeping = asyncio.create_task(sweep.run())
+    await gateway.webhooks.start()
     await gateway.fleet.start()
     try:
         yield
@@ -90,6 +98,7 @@ async def _lifespan(gateway: Gateway, store: Store) -> AsyncIterator[None]:
         await gateway.fleet.stop()
         sweeping.cancel()
         await asyncio.gather(sweeping, return_exceptions=True)
+        await gateway.webhooks.stop()
         await gateway.jobs.close()
         await gateway.files.close()
         store.close()

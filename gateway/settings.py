@@ -53,6 +53,10 @@ class Settings(BaseSettings):
     max_header_bytes: Annotated[int, Field(ge=1024, description="Largest request line and headers together")] = 32768
     max_json_depth: Annotated[int, Field(ge=4, le=200, description="Deepest nesting of a JSON body")] = 32
 
+    allow_private_webhooks: Annotated[
+        bool, Field(description="Send webhooks to loopback and private networks too (for local use)")
+    ] = False
+
     workers: Annotated[int, Field(ge=0, le=MAX_LOCAL, description="Worker processes to run on this machine")] = 1
     worker_secret: Annotated[
         SecretStr | None,
