@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
 from gateway.jobs.jobs import Jobs
 from gateway.jobs.model import Job
+
+T = TypeVar("T")
 
 
 async def outcome(request: Request, jobs: Jobs, job_id: str) -> Job:
@@ -15,8 +19,12 @@ async def outcome(request: Request, jobs: Jobs, job_id: str) -> Job:
 
     The request's body must have been read. No thread is held while waiting.
     """
-    gone = asyncio.ensure_future(_gone(request))
-    done = asyncio.ensure_future(jobs.wait(job_id, None))
+    return await unless_gone(request, jobs, job_id, jobs.wait(job_id))
+
+
+async def unless_gone(request: Request, jobs: Jobs, job_id: str, work: Coroutine[Any, Any, T]) -> T:
+    """What `work` gives. When the caller hangs up first, it is stopped, the job cancelled, ClientDisconnect raised."""
+    gone, done = asyncio.ensure_future(_gone(request)), asyncio.ensure_future(work)
     try:
         await asyncio.wait((gone, done), return_when=asyncio.FIRST_COMPLETED)
         if done.done():
@@ -26,6 +34,7 @@ async def outcome(request: Request, jobs: Jobs, job_id: str) -> Job:
     finally:
         gone.cancel()
         done.cancel()
+        await asyncio.gather(gone, done, return_exceptions=True)
 
 
 async def _gone(request: Request) -> None:

@@ -5,14 +5,14 @@ A caller that goes away takes its job along.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Coroutine
-from typing import Any, TypeVar
+from collections.abc import AsyncGenerator
+from typing import Any
 
 from fastapi import APIRouter
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from gateway.doors.attendance import outcome, unless_gone
 from gateway.doors.fal.access import Scope, identify
 from gateway.doors.fal.apps import ENDPOINTS, streamed
 from gateway.doors.fal.errors import failure_body, not_found
@@ -26,17 +26,12 @@ from gateway.gateway import Gateway
 from gateway.jobs.model import Job, Progress, State
 from schemas.errors import ShuttingDown
 
-T = TypeVar("T")
 News = AsyncGenerator[Any, None]
-
-
-class CallerGone(Exception):
-    """The connection was closed before there was an answer."""
 
 
 async def answer_run(gateway: Gateway, request: Request, job: Job) -> Response:
     """The output or the failure, at the job's end."""
-    ended = await unless_gone(request, gateway.jobs.wait(job.id))
+    ended = await outcome(request, gateway.jobs, job.id)
     if not ended.state.final:
         raise ShuttingDown
     return await result_response(gateway, request, ended)
@@ -46,7 +41,7 @@ async def answer_stream(gateway: Gateway, request: Request, job: Job) -> Respons
     """Step previews, then the output. A job that fails before it has begun answers as `answer_run` does."""
     news = paced(gateway.jobs.watch(job.id), HEARTBEAT_S)
     try:
-        begun = await unless_gone(request, _beginning(news))
+        begun = await unless_gone(request, gateway.jobs, job.id, _beginning(news))
     except BaseException:
         await news.aclose()
         raise
@@ -82,25 +77,6 @@ async def _events(gateway: Gateway, request: Request, news: News) -> AsyncGenera
         await news.aclose()
 
 
-async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """What `work` returns. Raises CallerGone, and stops it, when the connection is closed before."""
-    task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_until_gone(request))
-    try:
-        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise CallerGone
-        return task.result()
-    finally:
-        task.cancel()
-        gone.cancel()
-        await asyncio.gather(task, gone, return_exceptions=True)
-
-
-async def _until_gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
 async def call(gateway: Gateway, request: Request, path: str) -> Response:
     principal = await identify(gateway, request, Scope.APPS)
     streamed_id = streamed(path)
@@ -111,8 +87,7 @@ async def call(gateway: Gateway, request: Request, path: str) -> Response:
     answer = answer_run if streamed_id is None else answer_stream
     try:
         return await answer(gateway, request, job)
-    except CallerGone:
-        await gateway.jobs.cancel(job.id)
+    except ClientDisconnect:
         return Response(status_code=499)
 
 

@@ -57,8 +57,8 @@ const CALLS = {
   stream: async ({ id, ...options }) => {
     const stream = await fal.stream(id, options);
     const events = [];
-    for await (const event of stream) events.push(event);
-    return { events, last: await stream.done() };
+    stream.on("data", (event) => events.push(event));
+    return { last: await stream.done(), events };
   },
   streamAndLeave: async ({ id, ...options }) => {
     const stream = await fal.stream(id, options);
