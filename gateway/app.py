@@ -32,6 +32,7 @@ from gateway.jobs.store import Store
 from gateway.middleware import HostGuard, RequestLog
 from gateway.settings import Settings
 from gateway.urls import own_url
+from gateway.webhooks import policy as webhook_policy
 from gateway.webhooks import routes as webhook_routes
 from gateway.webhooks.egress import Egress
 from gateway.webhooks.webhooks import Webhooks
@@ -78,8 +79,20 @@ def _gateway(settings: Settings, store: Store) -> Gateway:
     fleet = Fleet(settings, jobs, files)
     egress = Egress(allow_private=settings.allow_private_webhooks)
     base_url = settings.public_url or own_url(settings)
-    webhooks = Webhooks(store, jobs, files, egress, folder=settings.data / "webhooks", base_url=base_url)
+    webhooks = Webhooks(
+        store, jobs, files, egress, folder=settings.data / "webhooks", base_url=base_url, policy=_patience(settings)
+    )
     return Gateway(settings=settings, jobs=jobs, files=files, keys=keys, webhooks=webhooks, fleet=fleet)
+
+
+def _patience(settings: Settings) -> webhook_policy.Policy:
+    return webhook_policy.Policy(
+        first_timeout_s=settings.webhook_first_timeout_s,
+        timeout_s=settings.webhook_timeout_s,
+        max_attempts=settings.webhook_max_attempts,
+        first_delay_s=settings.webhook_first_delay_s,
+        max_delay_s=settings.webhook_max_delay_s,
+    )
 
 
 @asynccontextmanager

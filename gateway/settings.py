@@ -56,6 +56,17 @@ class Settings(BaseSettings):
     allow_private_webhooks: Annotated[
         bool, Field(description="Send webhooks to loopback and private networks too (for local use)")
     ] = False
+    webhook_first_timeout_s: Annotated[
+        float, Field(gt=0, description="Seconds a receiver has to answer the first attempt of a webhook")
+    ] = 15
+    webhook_timeout_s: Annotated[
+        float, Field(gt=0, description="Seconds a receiver has to answer each later attempt")
+    ] = 120
+    webhook_max_attempts: Annotated[int, Field(ge=1, description="How often a webhook is tried")] = 32
+    webhook_first_delay_s: Annotated[
+        float, Field(gt=0, description="Seconds between the first two attempts; the wait doubles each time")
+    ] = 5
+    webhook_max_delay_s: Annotated[float, Field(gt=0, description="Longest wait between two attempts")] = 3600
 
     workers: Annotated[int, Field(ge=0, le=MAX_LOCAL, description="Worker processes to run on this machine")] = 1
     worker_secret: Annotated[
