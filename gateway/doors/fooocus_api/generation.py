@@ -19,7 +19,6 @@ from gateway.doors.fooocus_api.links import Links
 from gateway.doors.fooocus_api.openapi import form_docs, json_docs
 from gateway.doors.fooocus_api.preset import Preset
 from gateway.doors.fooocus_api.route import FooocusApiRoute, checked
-from gateway.files.inputs import spill
 from gateway.gateway import Gateway
 from gateway.jobs.model import Job, NewJob, State, Webhook
 from schemas.errors import FooocusError, QueueFull
@@ -105,7 +104,7 @@ async def _new_job(gateway: Gateway, request: Request, owner: str, asked: Common
         owner=owner,
         door=DOOR,
         app=request.url.path.strip("/"),
-        input=await spill(gateway.files, fields, owner),
+        input=fields,
         extra={"job_type": asked.job_type, "require_base64": asked.require_base64},
         webhooks=(Webhook(url, DIALECT),) if url else (),
     )

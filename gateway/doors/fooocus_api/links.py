@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from starlette.requests import Request
 
+from gateway.files.links import relink
 from gateway.gateway import Gateway
 from gateway.jobs.model import Job
 from gateway.urls import base_url
@@ -22,14 +21,9 @@ class Links:
 
     async def relinked(self, job: Job) -> Job:
         """The job with the URLs of its pictures under the address the caller used."""
-        if job.output is None or "images" not in job.output:
+        if job.output is None:
             return job
-        images = [await self._relinked(image) for image in job.output["images"]]
-        return replace(job, output={**job.output, "images": images})
-
-    async def _relinked(self, image: Mapping[str, Any]) -> Mapping[str, Any]:
-        file = await self._files.resolve(image["url"])
-        return image if file is None else {**image, "url": self._files.url(file, self._base)}
+        return replace(job, output=await relink(self._files, job.output, self._base))
 
     async def read(self, url: str) -> bytes | None:
         """The content of one of the gateway's own files; None when it is gone or elsewhere."""

@@ -11,7 +11,6 @@ from gateway.doors.attendance import outcome
 from gateway.doors.fooocus_api.form import read_form
 from gateway.doors.fooocus_api.generation import DOOR, Refused
 from gateway.doors.fooocus_api.route import FooocusApiRoute
-from gateway.files.inputs import spill
 from gateway.gateway import Gateway
 from gateway.jobs.model import NewJob
 from schemas.enums import DescribeType
@@ -56,7 +55,7 @@ def router(gateway: Gateway) -> APIRouter:
         parse_request(fields)
         new = NewJob(
             owner=principal.id, door=DOOR, app="v1/tools/describe-image",
-            input=await spill(gateway.files, fields, principal.id),
+            input=fields,
         )  # fmt: skip
         job = await outcome(request, gateway.jobs, (await gateway.submit(principal, new)).id)
         if job.output is None:

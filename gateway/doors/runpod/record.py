@@ -44,6 +44,11 @@ def record(job: Job, progress: Progress | None = None) -> dict[str, Any]:
     return shown.model_dump(mode="json", exclude_none=True)
 
 
+def webhook_body(job: Job) -> dict[str, Any]:
+    """What the platform posts when a job has ended: the record with what was asked."""
+    return {**record(job), "input": job.input, "webhook": job.webhooks[0].url}
+
+
 def status(job: Job) -> RunStatus:
     """The status, in which a timeout is a state of its own."""
     timed_out = job.failure is not None and job.failure.code in _TIMEOUTS

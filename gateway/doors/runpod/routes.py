@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
@@ -10,14 +9,14 @@ from pydantic import ValidationError
 from starlette.requests import Request
 
 from gateway.bodies import read_json
-from gateway.doors.runpod.record import external_id, internal_id, record
+from gateway.doors.runpod.record import external_id, internal_id, record, webhook_body
 from gateway.doors.runpod.route import RunpodRoute
 from gateway.doors.schemas import inlined_schema
-from gateway.files.inputs import spill
 from gateway.fleet.workers import Doing
 from gateway.gateway import Gateway
 from gateway.jobs.model import Job, NewJob, State, Webhook
 from gateway.keys.key import Principal
+from gateway.webhooks.dialect import JsonDialect
 from schemas.errors import BadRequest, FooocusError, InvalidInput, JobNotFound
 from schemas.request import parse_request
 from schemas.runpod import RunRequest
@@ -32,7 +31,8 @@ _BODY = {"requestBody": {"required": True, "content": {"application/json": {"sch
 
 
 def router(gateway: Gateway) -> APIRouter:
-    """All routes of the door."""
+    """All routes of the door, and its words for webhooks."""
+    gateway.webhooks.register(JsonDialect(DIALECT, webhook_body))
     routes = APIRouter(prefix="/runpod/v2/{endpoint}", route_class=RunpodRoute, tags=["RunPod"])
     for add in (_submitting, _asking, _acting):
         add(routes, gateway)
@@ -106,8 +106,7 @@ async def _submit(gateway: Gateway, request: Request, endpoint: str, *, sync: bo
         parse_request(asked.input)
     except FooocusError as error:
         return await gateway.jobs.fail_at_once(new, error)
-    spilled = await spill(gateway.files, new.input, principal.id)
-    return await gateway.submit(principal, replace(new, input=spilled))
+    return await gateway.submit(principal, new)
 
 
 def _envelope(body: Any) -> RunRequest:
