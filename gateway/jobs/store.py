@@ -24,6 +24,8 @@ FILE = "gateway.sqlite3"
 LOCK = "gateway.lock"
 READERS = 2
 
+_MADE = b"1"
+
 log = logging.getLogger(__name__)
 
 _PRAGMAS = """
@@ -50,6 +52,7 @@ class Store:
         try:
             connection = self._open()
             self.migrate("jobs", [queries("gateway.jobs")["schema"]])
+            self._mark_made()
         except BaseException:
             self._unlock()
             raise
@@ -117,6 +120,8 @@ class Store:
 
     def _open(self) -> sqlite3.Connection:
         fresh = not self._path.exists()
+        if not fresh and self._was_made() and self._path.stat().st_size == 0:
+            raise StoreDamaged()
         with _start_errors():
             connection = _connect(str(self._path))
             connection.executescript(_PRAGMAS)
@@ -126,6 +131,15 @@ class Store:
         if fresh:
             _sync_folder(self._path.parent)
         return connection
+
+    def _was_made(self) -> bool:
+        return self._lock is not None and os.pread(self._lock, 1, 0) == _MADE
+
+    def _mark_made(self) -> None:
+        """Note in the lock file that the store exists: an empty file in its place is then no fresh start."""
+        if self._lock is not None and not self._was_made():
+            os.pwrite(self._lock, _MADE, 0)
+            os.fsync(self._lock)
 
     def _unlock(self) -> None:
         if self._lock is not None:

@@ -113,7 +113,7 @@ def delete(connection: sqlite3.Connection, job_id: str) -> bool:
     """Remove an ended job and its deliveries."""
     gone = bool(connection.execute(SQL["delete_job"], {"id": job_id}).rowcount)
     if gone:
-        connection.execute(SQL["delete_deliveries"], {"job_id": job_id})
+        connection.execute(SQL["delete_deliveries"], {"id": job_id})
     return gone
 
 
