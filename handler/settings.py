@@ -21,7 +21,7 @@ class SafetyPolicy(StrEnum):
 class Settings(BaseSettings):
     """Each field is the environment variable `FOOOCUS_<NAME>`; its description is the README's text."""
 
-    model_config = SettingsConfigDict(env_prefix="FOOOCUS_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="FOOOCUS_", frozen=True, extra="ignore", env_ignore_empty=True)
 
     models_dir: Annotated[Path, Field(description="Folder in the layout of Fooocus's `models/`")] = Path(
         "models"
