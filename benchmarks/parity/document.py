@@ -33,6 +33,11 @@ TAIL = """
 - **`dpm_adaptive`** chooses its steps from error estimates and so follows the last digits of float32. Its noise levels
   are held to 1e-3 of their value; its latents to the tolerance of all others.
 - **`tcd`** ends in NaN in Fooocus where a schedule goes down to timestep 0. There only a finite result is asked for.
+- **Image prompts' attention.** Fooocus appends a picture's tokens to the text's by a formula whose author asks that it
+  not be used elsewhere. Here each picture has an attention of its own, as in diffusers, with Fooocus's weights: half in
+  SDXL's outer blocks. Pictures with image prompts therefore differ; all that comes before the attention is compared.
+- **FaceSwap.** Without the catalogue's detector, eyes are found by OpenCV's cascades and two of the five marks align
+  the face. Detection is in no vector.
 - **Float order.** Positive and negative prompt share a call here and stand in another order, as do the sums of the
   guided filter. That is what remains of the error of most runs.
 - **GPU.** Vectors are of a CPU. On a GPU, Fooocus draws later noise there and computes in float16; so does this worker.
