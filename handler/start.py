@@ -15,6 +15,7 @@ from handler.engine.engine import Engine
 from handler.engine.expansion import find_expander
 from handler.generation import Generation
 from handler.gpu import GpuThread
+from handler.inpaint_files import InpaintLibrary
 from handler.job import Runner, Worker
 from handler.library import CACHE, LoraLibrary
 from handler.media import decode
@@ -125,7 +126,14 @@ def _plan_sources(settings: Settings, checkpoint: Path, roots: tuple[Path, ...],
         allow_unchecked=settings.allow_safety_off,
         base=checkpoint,
         find_checkpoint=CheckpointLibrary(roots).find,
+        find_inpaint_network=_inpaint_library(settings, roots).find,
     )
+
+
+def _inpaint_library(settings: Settings, roots: tuple[Path, ...]) -> InpaintLibrary:
+    """The files in the models folder are for models of SDXL's size, which the demo model is not."""
+    demo = settings.checkpoint is None
+    return InpaintLibrary((DEMO_BUNDLE,) if demo else roots, required=not demo)
 
 
 def _storage(settings: Settings, storage: StorageSettings) -> Any:

@@ -11,9 +11,11 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,13 +30,16 @@ from handler.engine.preview import Preview
 from handler.engine.refiner.refiner import Finished, Refiner, Refiners
 from handler.engine.safety import SafetyChecker
 from handler.engine.sampling.denoiser import Denoiser
+from handler.engine.sampling.latents import to_sampler
 from handler.engine.sampling.loop import sample
 from handler.engine.sampling.network import Network, UnetNetwork
 from handler.engine.sampling.noise import seeded_noise
 from handler.engine.sampling.refining import Handover, second_noise
 from handler.engine.shelf import Shelf
 from handler.engine.start import Start
+from handler.engine.starts import Starts
 from handler.engine.step import OnStep, Step
+from handler.engine.takeover import Takeover, Told, by_bare_network, by_refiner
 from handler.engine.types import Conditioning
 from handler.engine.vae import FACTOR
 from handler.plan.plan import GuidancePlan, ImagePlan, OutputPlan, Plan, RefinerPlan, SamplingPlan
@@ -104,6 +109,7 @@ class Engine:
         self._texts = TextEncoder(model, roots[0] / "embeddings")
         self._loras = LoraStack(model, files)
         self._refiners = Refiners(model, preview, roots, files)
+        self._starts = Starts(model, roots, self._shelf)
 
     @classmethod
     def load(
@@ -139,18 +145,26 @@ class Engine:
         Raises ModelLoadError (a LoRA or a refiner that does not fit), OutOfMemory, DeviceLost, SafetyCheckFailed.
         """
         with failures.translated(self._release), torch.inference_mode(), ExitStack() as patches:
+            for uov in plan.uov:
+                if not uov.diffused:
+                    yield self._checked(plan, self._starts.enlarged(uov, on_step), plan.images[0].seed)
+                    return
             refiners = self._refiners_of(plan)
             stacks = [self._loras, *(refiner.loras for _, refiner in refiners)]
             patches.enter_context(applied_to_all(stacks, plan.loras))
-            material = self._prepare(plan)
+            material = self._prepare(plan, on_step)
             for index, image in enumerate(plan.images):
                 finished = self._sample(plan, index, material, refiners, on_step)
                 pixels = material.start.finish(material.start.decode(finished.vae, finished.latent))
-                nsfw = self._safety.check([pixels])[0] if self._safety and plan.check_safety else False
-                yield Picture(pixels, image.seed, nsfw)
+                yield self._checked(plan, pixels, image.seed)
 
-    def _prepare(self, plan: Plan) -> Material:
-        return Material(self._encode(plan), Start(), self._guides(plan) if plan.controls else None)
+    def _checked(self, plan: Plan, pixels: np.ndarray, seed: int) -> Picture:
+        nsfw = self._safety.check([pixels])[0] if self._safety and plan.check_safety else False
+        return Picture(pixels, seed, nsfw)
+
+    def _prepare(self, plan: Plan, on_step: OnStep) -> Material:
+        guides = self._guides(plan) if plan.controls else None
+        return Material(self._encode(plan), self._starts.of(plan, on_step), guides)
 
     def _guides(self, plan: Plan) -> Guides:
         # Imported by the first job that has a control image.
@@ -164,12 +178,14 @@ class Engine:
         """The base network with what this job adds to it; `patches` takes all of that off again."""
         for settings in plan.freeu:
             patches.enter_context(freeu(self._model.unet, settings))
+        patches.enter_context(material.start.worn())
         network = UnetNetwork(self._model.unet)
         return material.guides.around(network, self._model, patches) if material.guides else network
 
     def _release(self) -> None:
         """Drop what can be made again."""
         self._shelf.clear()
+        self._starts.forget()
         self._loras.forget()
         self._texts.forget()
         self._refiners.forget()
@@ -197,26 +213,54 @@ class Engine:
     ) -> Finished:
         height, width = plan.height // FACTOR, plan.width // FACTOR
         told = ([material.prompts.positive[index]], [material.prompts.negative[index]], height, width)
-        source = (plan.sampling, [plan.images[index].seed], height, width, self._model.device)
-        noise, latent = seeded_noise(*source), material.start.latent
+        seed, start, sampling = plan.images[index].seed, material.start, plan.sampling
+        source = (sampling, [seed], height, width, self._model.device)
+        noise, begins = seeded_noise(*source), start.beginning(self._model.vae)
+        to_units = partial(to_sampler, scheduler=sampling.scheduler)
+        first, second = (begins.around(own, to_units) for own in (seed, seed + 1))
         with ExitStack() as patches:
             network = self._base_network(plan, material, patches)
-            base = Denoiser(network, plan.sampling.scheduler, plan.guidance, *told)
-            if not refiners:
-                report = self._reporter(plan, index, on_step, lambda step: self._preview)
-                return Finished(sample(base, plan.sampling, noise, report, latent), self._model.vae)
-            ((wanted, refiner),) = refiners
-            report = self._reporter(
-                plan, index, on_step, lambda step: refiner.preview if step >= wanted.switch else self._preview
-            )
-            other = refiner.denoiser(plan, *told)
-            run = Handover(base, other, wanted.switch, plan.sampling, noise, report, latent, plan.sampling.denoise)
-            return refiner.finish(run, wanted.method, second_noise(*source, noise))
+            base = Denoiser(network, sampling.scheduler, plan.guidance, *told)
+            takeovers = self._takeovers(plan, told, start, seed, refiners, patches)
+            report = self._reporter(plan, index, on_step, takeovers)
+            for other in takeovers:
+                run = Handover(
+                    base=base,
+                    refiner=other.denoise,
+                    switch=other.switch,
+                    plan=sampling,
+                    noise=noise,
+                    on_step=report,
+                    latent=begins.latent,
+                    denoise=sampling.denoise,
+                    around=first,
+                    around_second=second,
+                )
+                return other.finish(run, second_noise(*source, noise))
+            return Finished(sample(first(base), sampling, noise, report, begins.latent), self._model.vae)
+
+    def _takeovers(
+        self,
+        plan: Plan,
+        told: Told,
+        start: Start,
+        seed: int,
+        refiners: Sequence[tuple[RefinerPlan, Refiner]],
+        patches: ExitStack,
+    ) -> list[Takeover]:
+        """One, or none."""
+        model, steps = self._model, plan.sampling.steps
+        bare = (network for inpaint in plan.inpaint for network in inpaint.network if network.switch < steps)
+        return [
+            *(by_refiner(wanted, refiner, plan, told, start, seed) for wanted, refiner in refiners),
+            *(by_bare_network(own, model.unet, model.vae, self._preview, plan, told, patches) for own in bare),
+        ]
 
     def _reporter(
-        self, plan: Plan, index: int, on_step: OnStep, preview: Callable[[int], Preview]
+        self, plan: Plan, index: int, on_step: OnStep, takeovers: Sequence[Takeover]
     ) -> Callable[[int, int, Tensor], None]:
-        """preview: of the latents that a step of this index predicts."""
+        def preview(step: int) -> Preview:
+            return next((other.preview for other in takeovers if step >= other.switch), self._preview)
 
         def report(step: int, steps: int, denoised: Tensor) -> None:
             on_step(Step(index, len(plan.images), step + 1, steps, lambda: preview(step).jpeg(denoised)))

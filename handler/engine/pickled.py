@@ -25,14 +25,18 @@ def read_catalogued(path: Path, catalogue_path: str) -> dict[str, Tensor]:
 
 def read_pickled(path: Path, sha256: str | None) -> dict[str, Tensor]:
     """As `read_catalogued`, for a hash given here."""
+    return _tensors(load_pickled(path, sha256), path.name)
+
+
+def load_pickled(path: Path, sha256: str | None) -> object:
+    """What a file of this hash holds. Raises WeightsError when it has another hash, or holds more than plain data."""
     try:
         with path.open("rb") as file:
             if sha256 is None or hashlib.file_digest(file, "sha256").hexdigest() != sha256:
                 raise WeightsError(f"{path.name} is not the file of the catalogue")
-        stored = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=False)
     except (OSError, RuntimeError, UnpicklingError, EOFError) as error:
         raise WeightsError(f"{path.name} cannot be read") from error
-    return _tensors(stored, path.name)
 
 
 def _tensors(stored: object, name: str) -> dict[str, Tensor]:

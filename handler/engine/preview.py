@@ -77,11 +77,16 @@ class Preview:
 
     def jpeg(self, latent: Tensor) -> bytes:
         """A JPEG of at most 8 KB whose longer side is 128 to 256 pixels."""
-        picture = Image.fromarray(self.pixels(latent))
-        longest = max(picture.size)
-        scale = max(MIN_SIDE, min(MAX_SIDE, longest)) / longest
-        size = tuple(max(1, round(side * scale)) for side in picture.size)
-        return _encoded(picture.resize(size, Image.Resampling.BILINEAR))
+        return small_jpeg(self.pixels(latent))
+
+
+def small_jpeg(pixels: np.ndarray) -> bytes:
+    """uint8 [h, w, 3] as a JPEG of at most 8 KB whose longer side is 128 to 256 pixels."""
+    picture = Image.fromarray(pixels)
+    longest = max(picture.size)
+    scale = max(MIN_SIDE, min(MAX_SIDE, longest)) / longest
+    size = tuple(max(1, round(side * scale)) for side in picture.size)
+    return _encoded(picture.resize(size, Image.Resampling.BILINEAR))
 
 
 def _or_usual(find: Callable[[], ToRgb | None], usual: ToRgb) -> ToRgb:

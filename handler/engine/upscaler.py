@@ -15,6 +15,7 @@ from handler.engine import device as devices
 from handler.engine.esrgan import Esrgan, esrgan
 from handler.engine.failures import classify, free
 from handler.engine.pickled import read_catalogued
+from handler.engine.shelf import parameter_bytes
 from handler.engine.tiles import tiled
 from handler.engine.vae import to_uint8
 from handler.engine.weights import WeightsError, WeightsFile
@@ -60,6 +61,11 @@ class Upscaler:
             raise ModelMissing(f"{FOLDER}/{path.name} cannot be used: {error}") from error
         dtype = devices.unet_dtype(device)
         return cls(network.to(device=device, dtype=dtype, memory_format=devices.memory_format(device)))
+
+    @property
+    def bytes(self) -> int:
+        """The memory its network occupies."""
+        return parameter_bytes(self.network)
 
     @property
     def scale(self) -> int:

@@ -32,7 +32,7 @@ def encode(vae: AutoencoderKL, pixels: np.ndarray, draw: Draw) -> Tensor:
 
     pixels: uint8 [h, w, 3]; sides that are no multiples of 8 are cropped at the centre.
     """
-    return _sample(vae, _input(vae, pixels), draw)
+    return sample_posterior(vae, _input(vae, pixels), draw)
 
 
 @torch.no_grad()
@@ -50,7 +50,11 @@ def encode_tiled(
     x, y = tile
     picture = _input(vae, pixels)
     passes = ((x, y), (2 * x, y // 2), (x // 2, 2 * y))
-    results = [tiled(picture, lambda part: _sample(vae, part, draw), each, overlap, 1 / FACTOR) for each in passes]
+
+    def sampled(part: Tensor) -> Tensor:
+        return sample_posterior(vae, part, draw)
+
+    results = [tiled(picture, sampled, each, overlap, 1 / FACTOR) for each in passes]
     return torch.stack(results).mean(dim=0)
 
 
@@ -108,7 +112,8 @@ def _input(vae: AutoencoderKL, pixels: np.ndarray) -> Tensor:
     return scaled.permute(2, 0, 1)[None]
 
 
-def _sample(vae: AutoencoderKL, picture: Tensor, draw: Draw) -> Tensor:
+def sample_posterior(vae: AutoencoderKL, picture: Tensor, draw: Draw) -> Tensor:
+    """What the encoder gives for a picture [1, 3, h, w] in -1..1."""
     posterior = vae.encode(picture.to(vae.dtype)).latent_dist
     mean = posterior.mean.float()
     return mean + posterior.std.float() * draw(mean.shape).to(mean)

@@ -9,13 +9,25 @@ from pathlib import Path
 
 from handler.plan.controls import plan_controls
 from handler.plan.images import Images
+from handler.plan.inpaint import SYNTHETIC_SWITCH, FindInpaintNetwork, network_plan, plan_inpaint
 from handler.plan.performance import FEW_STEP_GUIDANCE, MODES, Mode
-from handler.plan.plan import FreeUPlan, GuidancePlan, LoraPlan, OutputPlan, Plan, RefinerPlan, SamplingPlan
+from handler.plan.plan import (
+    FreeUPlan,
+    GuidancePlan,
+    InpaintPlan,
+    LoraPlan,
+    OutputPlan,
+    Plan,
+    RefinerPlan,
+    SamplingPlan,
+)
 from handler.plan.prompt.inline_loras import extract_loras
 from handler.plan.prompt.lines import split_lines
 from handler.plan.prompt.process import PromptSettings, PromptSources, process_prompts
 from handler.plan.refiner import FindCheckpoint, plan_refiner
 from handler.plan.sigmas import schedule, sigma_range
+from handler.plan.sizes import whole_latents
+from handler.plan.uov import Uov, plan_uov
 from schemas.advanced import Advanced
 from schemas.enums import Performance
 from schemas.errors import Location, ModelMissing
@@ -23,6 +35,9 @@ from schemas.fields import MAX_SEED, parse_size
 from schemas.request import GenerationRequest
 
 NO_IMAGES: Images = {}
+
+LEAST_DENOISE = 0.001
+"""A run over a smaller share of the noise levels is one over this share: its schedule would be endlessly long."""
 
 MAX_LORAS = 5
 """LoRAs of a request, inline tags included; the one a performance mode brings does not count."""
@@ -36,6 +51,7 @@ class PlanSources:
     find_lora: (name, path or URL; the field that named it) -> local file, or raises InvalidInput.
     allow_unchecked: whether a request may switch the safety checker off.
     base: the base checkpoint, a file or folder. find_checkpoint: name -> an installed one.
+    find_inpaint_network: engine -> its files.
     """
 
     prompts: PromptSources
@@ -44,6 +60,7 @@ class PlanSources:
     allow_unchecked: bool
     base: Path
     find_checkpoint: FindCheckpoint
+    find_inpaint_network: FindInpaintNetwork
 
 
 def kernel_seed() -> int:
@@ -59,15 +76,21 @@ def build_plan(request: GenerationRequest, job_id: str, sources: PlanSources, im
     advanced = request.advanced
     performance = advanced.performance or Performance(request.performance)
     mode = MODES[performance]
-    main, extra = split_lines(request.prompt)
+    uov = plan_uov(request, images)
+    inpaint = plan_inpaint(request, images, sources.find_inpaint_network)
+    steps = advanced.overwrite_step or (mode.steps_uov if any(each.fewer_steps for each in uov) else mode.steps)
+    sampling = _sampling(advanced, mode, steps, next((each.denoise for each in (*uov, *inpaint)), 1.0))
+    refiner = _refiner(request, mode, steps, sources)
+    repainted = tuple(network_plan(each, request, sampling.steps, bool(refiner)) for each in inpaint)
+    main, extra = _lines(request, bool(inpaint))
     negative, negative_extra = split_lines(request.negative_prompt)
     loras, main = _loras(request, performance, mode, main, sources)
-    width, height = _size(request)
+    width, height = _size(request, uov, repainted)
     settings = PromptSettings(
         prompt=main,
         negative_prompt=negative,
         styles=request.styles,
-        images=advanced.num_images or request.num_images,
+        images=_count(request, uov),
         seed=(kernel_seed() if request.seed is None else request.seed) % (MAX_SEED + 1),
         extra=extra,
         negative_extra=negative_extra,
@@ -79,16 +102,16 @@ def build_plan(request: GenerationRequest, job_id: str, sources: PlanSources, im
         width=width,
         height=height,
         clip_skip=advanced.clip_skip,
-        refiner_switch=1.0 if mode.sampler else request.refiner_switch,
-        refiner=_refiner(request, mode, sources),
+        refiner_switch=_refiner_switch(request, mode, repainted, bool(refiner)),
+        refiner=refiner,
         freeu=_freeu(advanced),
         guidance=_guidance(request, mode),
-        sampling=_sampling(advanced, mode),
+        sampling=sampling,
         loras=loras,
         images=process_prompts(settings, sources.prompts),
         controls=plan_controls(request, images),
-        uov=(),
-        inpaint=(),
+        uov=tuple(each.plan for each in uov),
+        inpaint=repainted,
         output=OutputPlan(
             format=request.output_format,
             stem=advanced.save_name or job_id,
@@ -99,17 +122,40 @@ def build_plan(request: GenerationRequest, job_id: str, sources: PlanSources, im
     )
 
 
-def _size(request: GenerationRequest) -> tuple[int, int]:
+def _size(request: GenerationRequest, uov: tuple[Uov, ...], inpaint: tuple[InpaintPlan, ...]) -> tuple[int, int]:
+    """Width and height of what is sampled; a picture's own size counts, not the one asked for."""
+    for picture in (*(each.plan for each in uov), *inpaint):
+        height, width = whole_latents((picture.height, picture.width))
+        return width, height
     width, height = parse_size(request.aspect_ratio)
     return request.advanced.overwrite_width or width, request.advanced.overwrite_height or height
 
 
-def _refiner(request: GenerationRequest, mode: Mode, sources: PlanSources) -> tuple[RefinerPlan, ...]:
+def _count(request: GenerationRequest, uov: tuple[Uov, ...]) -> int:
+    """How many pictures: a picture that is only upscaled is always the same one."""
+    if any(not each.plan.diffused for each in uov):
+        return 1
+    return request.advanced.num_images or request.num_images
+
+
+def _lines(request: GenerationRequest, repaints: bool) -> tuple[str, tuple[str, ...]]:
+    """Main line and extra lines; what is said of the repainted place comes first."""
+    additional = getattr(request, "inpaint_additional_prompt", "") if repaints else ""
+    return split_lines(f"{additional}\n{request.prompt}")
+
+
+def _refiner(request: GenerationRequest, mode: Mode, steps: int, sources: PlanSources) -> tuple[RefinerPlan, ...]:
     """The few-step modes have none."""
     if mode.sampler is not None:
         return ()
-    steps = request.advanced.overwrite_step or mode.steps
     return plan_refiner(request, steps, sources.base, sources.find_checkpoint)
+
+
+def _refiner_switch(request: GenerationRequest, mode: Mode, inpaint: tuple[InpaintPlan, ...], refined: bool) -> float:
+    """The share of the steps after which another network takes over, for the metadata."""
+    if any(each.network for each in inpaint) and not refined:
+        return SYNTHETIC_SWITCH
+    return 1.0 if mode.sampler else request.refiner_switch
 
 
 def _freeu(advanced: Advanced) -> tuple[FreeUPlan, ...]:
@@ -131,13 +177,12 @@ def _guidance(request: GenerationRequest, mode: Mode) -> GuidancePlan:
     )
 
 
-def _sampling(advanced: Advanced, mode: Mode) -> SamplingPlan:
+def _sampling(advanced: Advanced, mode: Mode, steps: int, denoise: float) -> SamplingPlan:
     sampler = mode.sampler or advanced.sampler_name
     scheduler = mode.scheduler or advanced.scheduler_name
-    steps = advanced.overwrite_step or mode.steps
-    sigmas = schedule(scheduler, steps, sampler=sampler)
-    sigma_min, sigma_max = sigma_range(sigmas)
-    return SamplingPlan(sampler, scheduler, len(sigmas) - 1, sigmas, sigma_min, sigma_max, 1.0)
+    denoise = max(denoise, LEAST_DENOISE)
+    sigmas = schedule(scheduler, steps, denoise, sampler=sampler)
+    return SamplingPlan(sampler, scheduler, len(sigmas) - 1, sigmas, *sigma_range(sigmas), denoise)
 
 
 def _loras(

@@ -14,7 +14,13 @@ import numpy as np
 from schemas.enums import UovMethod
 from schemas.errors import Location
 from schemas.parts import ImagePrompt
-from schemas.request import GenerationRequest, ImagePromptRequest, TextToImageRequest
+from schemas.request import (
+    GenerationRequest,
+    ImagePromptRequest,
+    InpaintRequest,
+    TextToImageRequest,
+    UpscaleOrVaryRequest,
+)
 
 Images = Mapping[Location, np.ndarray]
 """By the field that named it: uint8 [h, w, 3], or [h, w, 4] where the file has transparency."""
@@ -38,14 +44,24 @@ class Goals:
 def goals(request: GenerationRequest) -> Goals:
     """The purposes in force."""
     prompts = any(True for _ in control_slots(request))
-    inpaint = bool(getattr(request, "inpaint_image_url", None))
-    uov = _uov_method(request) is not UovMethod.DISABLED and bool(getattr(request, "uov_image_url", None))
+    inpaint = has_inpaint_image(request)
+    uov = _uov_method(request) is not UovMethod.DISABLED and has_uov_image(request)
     with_inpaint = getattr(request, "mixing_image_prompt_and_inpaint", False)
     with_uov = getattr(request, "mixing_image_prompt_and_vary_upscale", False)
     if isinstance(request, ImagePromptRequest):
         return Goals(prompts, inpaint and (with_inpaint or not prompts), uov and (with_uov or not prompts))
     mixed = (with_inpaint or not inpaint) and (with_uov or not uov)
     return Goals(prompts and mixed, inpaint, uov)
+
+
+def has_inpaint_image(request: GenerationRequest) -> bool:
+    """Whether there is a picture to repaint; an optional field may be an empty text."""
+    return isinstance(request, InpaintRequest) or bool(getattr(request, "inpaint_image_url", None))
+
+
+def has_uov_image(request: GenerationRequest) -> bool:
+    """Whether there is a picture to upscale or vary."""
+    return isinstance(request, UpscaleOrVaryRequest) or bool(getattr(request, "uov_image_url", None))
 
 
 def _uov_method(request: GenerationRequest) -> UovMethod:
@@ -70,12 +86,12 @@ def control_slots(request: GenerationRequest) -> Iterator[tuple[Location, ImageP
 def image_sources(request: GenerationRequest) -> dict[Location, str]:
     """Every picture the request works with: the field, and the URL or data URI in it."""
     wanted = goals(request)
-    names = []
-    if wanted.inpaint:
-        names += ["inpaint_image_url", "mask_image_url"]
+    names = ["inpaint_image_url"] if wanted.inpaint else []
+    if wanted.inpaint and request.mask_image_url:  # type: ignore[attr-defined]
+        names.append("mask_image_url")
     if wanted.uov:
-        names += ["uov_image_url"]
-    fields: dict[Location, str | None] = {("body", name): getattr(request, name) for name in names}
+        names.append("uov_image_url")
+    fields: dict[Location, str] = {("body", name): getattr(request, name) for name in names}
     if wanted.controls:
-        fields |= {loc: slot.image_url for loc, slot in control_slots(request)}
-    return {loc: source for loc, source in fields.items() if source}
+        fields |= {loc: slot.image_url for loc, slot in control_slots(request) if slot.image_url}
+    return fields

@@ -143,11 +143,12 @@ class InpaintNetworkPlan:
     """What makes the base network one that repaints: files of the models folder, and how long they are in force.
 
     switch: the index of the step at which the network goes on without them, 0 or more; from the number of steps on
-    it never does. method: how, as for a refiner.
+    it never does. method: how, as for a refiner. loc: the request field that chose the files.
     """
 
     head: Path
     patch: Path
+    loc: Location
     switch: int
     method: RefinerSwapMethod
 

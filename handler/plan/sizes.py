@@ -103,24 +103,26 @@ def vary_size(height: int, width: int, method: UovMethod) -> UovSize:
     """A picture to vary is brought into the classes 1024 to 2048."""
     target = min(max(size_class(height, width), SMALLEST_CLASS), LARGEST_CLASS)
     image = fit_class(height, width, target)
-    return UovSize(image, _whole(image), VARY_DENOISE[method], tiled=False)
+    return UovSize(image, whole_latents(image), VARY_DENOISE[method], tiled=False)
 
 
-def upscale_size(height: int, width: int, method: UovMethod) -> UovSize:
+def upscale_size(height: int, width: int, method: UovMethod, value: float | None = None) -> UovSize:
     """A picture to upscale is brought at least to class 1024. Sides of the factor's product are truncated.
 
-    Where the factor does not reach that class, the upscaler's whole result is fitted into it.
+    Where the factor does not reach that class, the upscaler's whole result is fitted into it. value: a factor in the
+    place of the method's own.
     """
-    factor = UPSCALE_FACTOR[method]
+    factor = value or UPSCALE_FACTOR[method]
     reached = size_class(height * factor, width * factor)
     exact = int(height * factor), int(width * factor)
     whole = UPSCALER_FACTOR * height, UPSCALER_FACTOR * width
     image = fit_class(*whole, SMALLEST_CLASS) if reached < SMALLEST_CLASS else exact
     if method is UovMethod.UPSCALE_FAST_2 or reached > LARGEST_DIFFUSED:
         return UovSize(image, (0, 0), 0.0, tiled=False)
-    return UovSize(image, _whole(image), UPSCALE_DENOISE, tiled=True)
+    return UovSize(image, whole_latents(image), UPSCALE_DENOISE, tiled=True)
 
 
-def _whole(size: Size) -> Size:
+def whole_latents(size: Size) -> Size:
+    """The largest size of whole latent pixels that is not larger."""
     height, width = size
     return height // LATENT_STEP * LATENT_STEP, width // LATENT_STEP * LATENT_STEP

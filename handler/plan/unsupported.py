@@ -6,17 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from schemas.advanced import Advanced
-from schemas.enums import Endpoint, UovMethod
 from schemas.errors import FeatureNotSupported, InvalidInput
 from schemas.parts import ImagePrompt
-from schemas.request import DescribeRequest, GenerationRequest, Request
+from schemas.request import DescribeRequest, Request
 
-_IMAGE_FIELDS = ("control_image_url", "inpaint_image_url", "mask_image_url", "uov_image_url")
+_IMAGE_FIELDS = ("control_image_url",)
 _SLOTS = tuple(f"image_prompt_{number}" for number in range(1, 5))
-_ADVANCED_FEATURES = (
-    "base_model", "vae_name", "skipping_cn_preprocessor", "overwrite_vary_strength",
-    "overwrite_upscale_strength", "upscale_value", "outpaint_distances",
-)  # fmt: skip
+_ADVANCED_FEATURES = ("base_model", "vae_name")
 
 
 def refuse_unsupported(request: Request) -> None:
@@ -36,16 +32,7 @@ def _unsupported(request: Request) -> Iterator[FeatureNotSupported]:
         slot = getattr(request, name, None)
         if isinstance(slot, ImagePrompt) and slot.image_url:
             yield _refused((name, "image_url"), slot.image_url)
-    yield from _unsupported_options(request)
     yield from _unsupported_advanced(request.advanced)
-
-
-def _unsupported_options(request: GenerationRequest) -> Iterator[FeatureNotSupported]:
-    if getattr(request, "outpaint_selections", ()):
-        yield _refused("outpaint_selections", list(request.outpaint_selections))
-    method = getattr(request, "uov_method", UovMethod.DISABLED)
-    if request.endpoint is not Endpoint.UPSCALE_OR_VARY and method is not UovMethod.DISABLED:
-        yield _refused("uov_method", method)
 
 
 def _unsupported_advanced(advanced: Advanced) -> Iterator[FeatureNotSupported]:

@@ -48,6 +48,7 @@ def plan_sources() -> PlanSources:
         allow_unchecked=True,
         base=DEMO_CHECKPOINT,
         find_checkpoint=CheckpointLibrary((DEMO_BUNDLE,)).find,
+        find_inpaint_network=lambda engine, loc: (),
     )
 
 

@@ -107,6 +107,7 @@ def sources(case: Case, networks: Networks) -> PlanSources:
         allow_unchecked=True,
         base=checkpoints / BASE,
         find_checkpoint=lambda name, loc: networks.checkpoint(name),
+        find_inpaint_network=lambda engine, loc: (),
     )
 
 

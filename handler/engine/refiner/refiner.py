@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,11 +19,11 @@ from handler.engine.preview import Preview
 from handler.engine.refiner.interposer import load_interposer
 from handler.engine.refiner.model import RefinerModel, load
 from handler.engine.sampling.denoiser import Denoiser
-from handler.engine.sampling.latents import from_sampler, to_sampler
 from handler.engine.sampling.loop import sample
 from handler.engine.sampling.network import UnetNetwork
 from handler.engine.sampling.noise import Noise
-from handler.engine.sampling.refining import Course, Handover, joint, own_vae_course, refine_only, separate, through_vae
+from handler.engine.sampling.refining import Course, Handover, hand_over, own_vae_course, refine_only, through_vae
+from handler.engine.start import FROM_NOISE, Start
 from handler.engine.types import Conditioning
 from handler.engine.weights import reported_at
 from handler.plan.plan import Plan, RefinerPlan
@@ -62,31 +62,30 @@ class Refiner:
         network = UnetNetwork(self.model.unet)
         return Denoiser(network, plan.sampling.scheduler, plan.guidance, *sides, height, width, describe)
 
-    def finish(self, run: Handover, method: RefinerSwapMethod, second: Noise) -> Finished:
-        """Run both networks. second: see `through_vae`.
+    def finish(
+        self, run: Handover, method: RefinerSwapMethod, second: Noise, start: Start = FROM_NOISE, seed: int = 0
+    ) -> Finished:
+        """Run both networks. second: see `through_vae`. start, seed: what the picture begins with, and its seed.
 
         One with a VAE of its own cannot take over latents as they are: it gets a clean one by way of `convert`,
         whatever `method` says, or, where too little of the picture is to be made anew, only one network runs.
         """
         if not self.model.kind.own_vae:
-            return Finished(self._same_vae(run, method, second), self.model.vae)
+            return Finished(hand_over(run, method, second), self.model.vae)
         course = own_vae_course(run.plan.steps, run.switch, run.denoise)
         if course is Course.BASE_ONLY:
-            return Finished(sample(run.base, run.plan, run.noise, run.on_step, run.latent), self.base.vae)
+            base = run.around(run.base)
+            return Finished(sample(base, run.plan, run.noise, run.on_step, run.latent), self.base.vae)
         scale = self.model.vae.config.scaling_factor
+        own = start.beginning(self.model.vae)
         if course is Course.REFINER_ONLY:
-            latent = refine_only(run, scale)
+            around = own.around(seed, lambda latent: latent * scale)
+            latent = refine_only(replace(run, latent=own.latent, around=around), scale)
         else:
+            around = own.around(seed + 1, lambda latent: latent * scale)
+            run = replace(run, around_second=around)
             latent = through_vae(run, second, lambda clean: self.convert(clean) * scale)
         return Finished(latent / scale, self.model.vae)
-
-    def _same_vae(self, run: Handover, method: RefinerSwapMethod, second: Noise) -> Tensor:
-        if method is RefinerSwapMethod.JOINT:
-            return joint(run)
-        if method is RefinerSwapMethod.SEPARATE:
-            return separate(run)
-        scheduler = run.plan.scheduler
-        return from_sampler(through_vae(run, second, lambda clean: to_sampler(clean, scheduler)), scheduler)
 
 
 class Refiners:

@@ -9,17 +9,27 @@ from enum import Enum, auto
 import torch
 from torch import Tensor
 
-from handler.engine.sampling.latents import from_sampler, start_scale
+from handler.engine.sampling.latents import from_sampler, start_scale, to_sampler
 from handler.engine.sampling.loop import sample, start
 from handler.engine.sampling.noise import GaussianNoise, Noise
 from handler.engine.sampling.samplers import BROWNIAN, SAMPLERS
 from handler.engine.sampling.samplers.run import Denoise, OnStep, Run
 from handler.plan.model_sampling import model_sampling
 from handler.plan.plan import SamplingPlan
+from schemas.enums import RefinerSwapMethod
 from schemas.fields import MAX_SEED
 
 SECOND_RUN_SIGMAS = 1.4
 """The second run of `through_vae` starts with more noise than was left: it also mends what the conversion broke."""
+
+Around = Callable[[Denoise], Denoise]
+"""Puts something around the prediction of one run."""
+
+
+def nothing_around(denoise: Denoise) -> Denoise:
+    """The prediction as it is."""
+    return denoise
+
 
 BOTH_ABOVE = 0.9
 REFINER_SHARE_POWER = 0.834
@@ -32,6 +42,7 @@ class Handover:
     base, refiner: predictions of x0, see `sample`. switch: the index of the step at which the refiner takes over;
     it may never be reached. on_step: see `Run`; counts the steps of both networks.
     latent: what to start from, in VAE units; None is one of zeros. denoise: how much of it is to be made anew.
+    around: put around the predictions of each run; around_second: of the run that starts from a clean latent.
     """
 
     base: Denoise
@@ -42,6 +53,8 @@ class Handover:
     on_step: OnStep
     latent: Tensor | None = None
     denoise: float = 1.0
+    around: Around = nothing_around
+    around_second: Around = nothing_around
 
 
 @torch.inference_mode()
@@ -58,15 +71,15 @@ def joint(run: Handover) -> Tensor:
             networks.current = run.refiner
         run.on_step(step, steps, denoised)
 
-    return sample(networks, run.plan, run.noise, report, run.latent)
+    return sample(run.around(networks), run.plan, run.noise, report, run.latent)
 
 
 @torch.inference_mode()
 def separate(run: Handover) -> Tensor:
     """Two runs: the first leaves its noise, the second goes on from there and remembers nothing of the first."""
     x = start(run.plan, run.noise, run.latent)
-    x = _walk(run, run.base, x, run.plan.sigmas[: run.switch + 1], first=0)
-    x = _walk(run, run.refiner, x, run.plan.sigmas[run.switch :], first=run.switch)
+    x = _walk(run, run.around(run.base), x, run.plan.sigmas[: run.switch + 1], first=0)
+    x = _walk(run, run.around(run.refiner), x, run.plan.sigmas[run.switch :], first=run.switch)
     return from_sampler(x, run.plan.scheduler)
 
 
@@ -82,13 +95,13 @@ def through_vae(run: Handover, second: Noise, enter: Callable[[Tensor], Tensor])
     clean = torch.zeros_like(noise) if run.latent is None else run.latent
     if run.switch > 0:
         x = start(run.plan, run.noise, run.latent)
-        x = _walk(run, watched, x, (*run.plan.sigmas[: run.switch], 0.0), first=0)
+        x = _walk(run, run.around(watched), x, (*run.plan.sigmas[: run.switch], 0.0), first=0)
         clean = from_sampler(x, run.plan.scheduler)
         noise = noise + (watched.noise - noise).mean(dim=1, keepdim=True)
     sigmas = tuple(sigma * SECOND_RUN_SIGMAS for sigma in run.plan.sigmas[run.switch :])
     sigma_max = float(model_sampling(run.plan.scheduler).table[-1])
     x = enter(clean).add(noise, alpha=start_scale(sigmas[0], sigma_max))
-    return _walk(replace(run, noise=second), run.refiner, x, sigmas, first=run.switch)
+    return _walk(replace(run, noise=second), run.around_second(run.refiner), x, sigmas, first=run.switch)
 
 
 @torch.inference_mode()
@@ -98,7 +111,20 @@ def refine_only(run: Handover, scale: float) -> Tensor:
     sigma_max = float(model_sampling(run.plan.scheduler).table[-1])
     below = torch.zeros_like(unit) if run.latent is None else run.latent * scale
     x = below.add(unit, alpha=start_scale(run.plan.sigmas[0], sigma_max))
-    return _walk(run, run.refiner, x, run.plan.sigmas, first=0)
+    return _walk(run, run.around(run.refiner), x, run.plan.sigmas, first=0)
+
+
+def hand_over(run: Handover, method: RefinerSwapMethod, second: Noise) -> Tensor:
+    """Two networks with one VAE, in one of the three ways: float32 [pictures, 4, h, w] in VAE units.
+
+    second: see `through_vae`.
+    """
+    if method is RefinerSwapMethod.JOINT:
+        return joint(run)
+    if method is RefinerSwapMethod.SEPARATE:
+        return separate(run)
+    scheduler = run.plan.scheduler
+    return from_sampler(through_vae(run, second, lambda clean: to_sampler(clean, scheduler)), scheduler)
 
 
 class Course(Enum):
