@@ -22,7 +22,9 @@ def main(arguments: list[str] | None = None) -> None:
     parsed.run(settings, parsed)
 
 
-_FLAGS = ("host", "port", "data", "workers", "public_url", "webhook_url", "allow_private_webhooks", "apikey")
+_FLAGS = (
+    "host", "port", "tls_port", "data", "workers", "public_url", "webhook_url", "allow_private_webhooks", "apikey",
+)  # fmt: skip
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
 def _serve_parser(serve: argparse.ArgumentParser) -> None:
     serve.add_argument("--host", help="address to listen on (127.0.0.1); others than loopback need a key")
     serve.add_argument("--port", type=int, help="port to listen on (8888)")
+    serve.add_argument("--tls-port", type=int, metavar="PORT", help="port for HTTPS beside it")
     serve.add_argument("--workers", type=int, metavar="N", help="worker processes on this machine (1)")
     serve.add_argument("--public-url", metavar="URL", help="address clients reach this gateway at")
     serve.add_argument("--webhook-url", metavar="URL", help="where the end of every job is told")
@@ -82,10 +85,15 @@ def _settings(flags: dict[str, Any]) -> Settings:
 
 
 def _serve(settings: Settings, _parsed: argparse.Namespace) -> None:
-    from gateway.serve import CannotServe, serve
+    from gateway.checks import CannotServe, check_folder, check_workers, listen
 
     try:
-        serve(settings)
+        check_workers(settings)
+        check_folder(settings.data)
+        listener = listen(settings)
+        from gateway.serve import serve
+
+        serve(settings, listener)
     except CannotServe as error:
         sys.exit(str(error))
 

@@ -61,6 +61,8 @@ class GatewayProcess:
         self.home.mkdir(parents=True, exist_ok=True)
         command = ["--data", str(self.data), "--port", str(self.port), "--workers", "0", *self.arguments]
         environment = clean_environment(self.home) | {"GATEWAY_WORKER_SECRET": WORKER_SECRET, **self.environment}
+        # Compiled once for all the gateways of a test run.
+        del environment["PYTHONDONTWRITEBYTECODE"]
         before = len(self.log())
         with self._log_path.open("ab") as log:
             self.process = subprocess.Popen(
