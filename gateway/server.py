@@ -7,6 +7,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from gateway.tunnel import is_connect, tunnel
+
 _HEADERS_S = 20.0
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\nconnection: close\r\n"
@@ -14,11 +16,15 @@ _TOO_LARGE = (
 )
 
 
-def http_protocol(max_header_bytes: int) -> type[HttpToolsProtocol]:
-    """A protocol class that answers 431 to a longer head and hangs up on one that takes too long."""
+def http_protocol(max_header_bytes: int, https: tuple[str, int] | None = None) -> type[HttpToolsProtocol]:
+    """A protocol class that answers 431 to a longer head and hangs up on one that takes too long.
+
+    https: where tunnels end; None: no tunnels.
+    """
 
     class Http(BoundedHttp):
         max_head = max_header_bytes
+        tunnels_to = https
 
     return Http
 
@@ -27,6 +33,7 @@ class BoundedHttp(HttpToolsProtocol):
     """Counts what comes before a request's headers are complete."""
 
     max_head: int
+    tunnels_to: tuple[str, int] | None
     _head = 0
     _in_head = True
     _timer: asyncio.TimerHandle | None = None
@@ -40,6 +47,9 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self.tunnels_to and self._in_head and not self._head and is_connect(data):
+            self._hand_over(data, *self.tunnels_to)
+            return
         if self._in_head:
             self._head += len(data)
             if self._timer is None:
@@ -64,6 +74,13 @@ class BoundedHttp(HttpToolsProtocol):
         self._in_head, self._head = True, 0
         if not self.transport.is_closing():
             super().on_message_complete()
+
+    def _hand_over(self, data: bytes, host: str, port: int) -> None:
+        self._stop_timer()
+        self.connections.discard(self)
+        task = self.loop.create_task(tunnel(self.transport, data, host, port))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     def _refuse(self) -> None:
         self.transport.write(_TOO_LARGE)

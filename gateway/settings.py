@@ -19,6 +19,13 @@ class Settings(BaseSettings):
 
     host: Annotated[str, Field(description="Address to listen on. Others than loopback need a key")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="Port to listen on; 0 takes a free one")] = 8888
+    tls_port: Annotated[
+        int | None, Field(ge=0, le=65535, description="Port for HTTPS beside it; also lets `HTTPS_PROXY` lead here")
+    ] = None
+    tls_cert: Annotated[
+        Path | None, Field(description="PEM file with your certificate. Unset: one is made in the data folder's `tls/`")
+    ] = None
+    tls_key: Annotated[Path | None, Field(description="PEM file with its key, when that is another file")] = None
     data: Annotated[Path, Field(description="Folder of the queue, the files and the logs")] = Path("gateway-data")
     public_url: Annotated[
         str | None,

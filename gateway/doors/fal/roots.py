@@ -37,4 +37,8 @@ def files_url(request: Request, settings: Settings) -> str:
     as fal's."""
     if request.scope.get(BY_NAME):
         return (settings.public_url or own_url(settings)).rstrip("/")
-    return base_url(request, settings)
+    url = base_url(request, settings)
+    if settings.tls_cert is None and url.startswith("https:") and url.endswith(f":{settings.tls_port}"):
+        # Only the client was told to trust the certificate that was made here.
+        return f"http:{url.removeprefix('https:').rpartition(':')[0]}:{settings.port}"
+    return url
