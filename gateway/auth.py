@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from starlette.requests import HTTPConnection
@@ -12,12 +15,13 @@ from gateway.keys import table
 from gateway.keys.key import Key, Principal, digest, id_of, presented
 from gateway.keys.limits import Rates
 from gateway.settings import Settings
-from schemas.errors import RateLimited, Unauthorized
+from schemas.errors import QueueFull, RateLimited, Unauthorized
 
 if TYPE_CHECKING:
     from gateway.jobs.store import Store
 
 _FRESH_S = 1.0
+_TRY_AGAIN_S = 10
 _PLAIN = "apikey"
 _NOBODY = Key("", "", digest(""), None, None, 0.0, 0.0)
 
@@ -32,6 +36,7 @@ class Keys:
         self._settings = settings
         self._store = store
         self._rates = Rates()
+        self._entering: Counter[str] = Counter()
         self._loaded_at = -_FRESH_S
         self._by_id: dict[str, Key] = {}
         store.migrate("keys", table.SCHEMA)
@@ -78,11 +83,23 @@ class Keys:
             raise Unauthorized
         return self._principal(key.id, key.jobs_per_minute, key.max_waiting)
 
-    def admit(self, principal: Principal) -> None:
-        """Count one submitted job. Raises RateLimited when the key has had its share of this minute."""
+    @contextmanager
+    def admitted(self, principal: Principal, waiting: int) -> Iterator[None]:
+        """While one job of a client is being accepted, who has `waiting` jobs in the queue by now.
+
+        Raises QueueFull and RateLimited when its key allows no more.
+        """
+        entering = self._entering[principal.id]
+        if principal.max_waiting and waiting + entering >= principal.max_waiting:
+            raise QueueFull(_TRY_AGAIN_S)
         wait_s = self._rates.spend(principal.id, principal.jobs_per_minute)
         if wait_s:
             raise RateLimited(wait_s)
+        self._entering[principal.id] += 1
+        try:
+            yield
+        finally:
+            self._entering[principal.id] -= 1
 
     def _is_plain(self, secret: str) -> bool:
         plain = self._settings.apikey

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gateway.jobs.model import Job, LogLine, NewJob
 from gateway.keys.key import Principal
-from schemas.errors import QueueFull
+from schemas.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from gateway.auth import Keys
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from gateway.jobs.jobs import Jobs
     from gateway.settings import Settings
     from gateway.webhooks.webhooks import Webhooks
-
-_TRY_AGAIN_S = 10
 
 
 @dataclass(frozen=True)
@@ -39,13 +38,13 @@ class Gateway:
         and files it refers to are kept as long as it is. Raises RateLimited, QueueFull, and what `Jobs.submit` and
         `Files.add` raise.
         """
-        self.keys.admit(principal)
-        if principal.max_waiting and self.jobs.waiting_of(principal.id) >= principal.max_waiting:
-            raise QueueFull(_TRY_AGAIN_S)
-        input = await self.files.spill(new.input, principal.id)
-        job = await self.jobs.submit(replace(new, owner=principal.id, input=input))
-        await self.files.hold(job.id, input, principal.id)
-        self._note(job)
+        with self.keys.admitted(principal, self.jobs.waiting_of(principal.id)):
+            input = await self.files.spill(new.input, principal.id)
+            job = await self.jobs.submit(replace(new, owner=principal.id, input=input))
+            self._note(job)
+        # The job is accepted whatever happens now; its files live for a while without being held.
+        with contextlib.suppress(StoreUnavailable):
+            await self.files.hold(job.id, input, principal.id)
         return job
 
     def _note(self, job: Job) -> None:
