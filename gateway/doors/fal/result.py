@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse
 
 from gateway.doors.fal.errors import REQUEST_ID, failure_response
 from gateway.doors.fal.roots import files_url
+from gateway.files.links import relink
 from gateway.gateway import Gateway
 from gateway.jobs.model import Job
 
@@ -26,18 +27,9 @@ async def result_response(gateway: Gateway, request: Request, job: Job) -> JSONR
 
 async def output_of(gateway: Gateway, request: Request, job: Job) -> dict[str, Any]:
     """fal's output of a completed job, with pictures at the address this caller knows us by."""
-    output = fal_output(job.output or {})
-    base_url = files_url(request, gateway.settings)
-    if "images" in output:
-        output["images"] = [{**image, "url": await _url(gateway, image["url"], base_url)} for image in output["images"]]
-    return output
+    return fal_output(await relink(gateway.files, job.output or {}, files_url(request, gateway.settings)))
 
 
 def fal_output(output: Mapping[str, Any]) -> dict[str, Any]:
     """The canonical result without what fal's output has not."""
     return {name: value for name, value in output.items() if name not in NOT_FALS}
-
-
-async def _url(gateway: Gateway, url: str, base_url: str) -> str:
-    file = await gateway.files.resolve(url)
-    return url if file is None else gateway.files.url(file, base_url)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from starlette.requests import Request
@@ -12,8 +13,9 @@ from gateway.doors.fal.options import MAX_QUEUE_LENGTH, WEBHOOK, Options
 from gateway.gateway import Gateway
 from gateway.jobs.model import Job, NewJob, Webhook
 from gateway.keys.key import Principal
+from gateway.webhooks.target import Refused, parse
 from schemas.enums import Endpoint
-from schemas.errors import InvalidInput
+from schemas.errors import BadRequest, InvalidInput
 from schemas.request import parse_request
 
 DOOR = "fal"
@@ -30,13 +32,14 @@ async def accept(gateway: Gateway, request: Request, principal: Principal, endpo
     Raises BadRequest for what cannot be read, and what `Gateway.submit` raises.
     """
     options = Options.read(request.headers, request.query_params)
+    new = _new_job(principal, endpoint_id, options, _webhooks(options.webhook, gateway.settings.webhook_url))
     body = await _body(request, gateway)
     try:
         input = canonical(ENDPOINTS[endpoint_id], body)
     except InvalidInput as error:
-        gateway.keys.admit(principal)
-        return await gateway.jobs.fail_at_once(_new_job(principal, endpoint_id, {}, options), error)
-    return await gateway.submit(principal, _new_job(principal, endpoint_id, input, options))
+        with gateway.keys.admitted(principal, 0):
+            return await gateway.jobs.fail_at_once(new, error)
+    return await gateway.submit(principal, replace(new, input=input))
 
 
 def canonical(endpoint: Endpoint, body: Any) -> dict[str, Any]:
@@ -57,12 +60,24 @@ async def _body(request: Request, gateway: Gateway) -> Any:
     return {} if body is None else body
 
 
-def _new_job(principal: Principal, endpoint_id: str, input: dict[str, Any], options: Options) -> NewJob:
+def _webhooks(*urls: str | None) -> tuple[Webhook, ...]:
+    """The job's own receiver and the gateway's. Raises BadRequest for a URL that is never called."""
+    wanted = dict.fromkeys(url for url in urls if url)
+    try:
+        for url in wanted:
+            parse(url)
+    except Refused as error:
+        raise BadRequest(f"{WEBHOOK}: {error}") from None
+    return tuple(Webhook(url, DIALECT) for url in wanted)
+
+
+def _new_job(principal: Principal, endpoint_id: str, options: Options, webhooks: tuple[Webhook, ...]) -> NewJob:
+    """The job without its input."""
     return NewJob(
         owner=principal.id,
         door=DOOR,
         app=endpoint_id,
-        input=input,
+        input={},
         low_priority=options.low_priority,
         start_within_s=options.start_within_s,
         result_ttl_s=options.result_ttl_s,
@@ -70,5 +85,5 @@ def _new_job(principal: Principal, endpoint_id: str, input: dict[str, Any], opti
         max_ahead=options.max_ahead,
         max_attempts=options.max_attempts,
         idempotency_key=options.idempotency_key,
-        webhooks=(Webhook(options.webhook, DIALECT),) if options.webhook else (),
+        webhooks=webhooks,
     )
