@@ -10,6 +10,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from gateway.tunnel import is_connect, tunnel
 
 _HEADERS_S = 20.0
+_MAX_UNREAD = 64 * 2**20
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\nconnection: close\r\n"
     b"content-length: 40\r\n\r\n" + b'{"detail": "The headers are too large."}'
@@ -35,6 +36,7 @@ class BoundedHttp(HttpToolsProtocol):
     max_head: int
     tunnels_to: tuple[str, int] | None
     _head = 0
+    _unread = 0
     _in_head = True
     _timer: asyncio.TimerHandle | None = None
 
@@ -67,11 +69,16 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        if not self.transport.is_closing():
-            super().on_body(body)
+        if self.transport.is_closing():
+            return
+        super().on_body(body)
+        # Whoever was refused gets to read why, if it stops sending soon enough.
+        self._unread += len(body) if self.cycle.response_complete else 0
+        if self._unread > _MAX_UNREAD:
+            self.transport.close()
 
     def on_message_complete(self) -> None:
-        self._in_head, self._head = True, 0
+        self._in_head, self._head, self._unread = True, 0, 0
         if not self.transport.is_closing():
             super().on_message_complete()
 
