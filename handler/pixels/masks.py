@@ -17,9 +17,9 @@ FEATHER_STEP = 256 // FEATHER
 Combine = Callable[..., np.ndarray]
 
 
-def marked(mask: np.ndarray) -> np.ndarray:
-    """255 where the mask is brighter than THRESHOLD, else 0."""
-    return np.where(mask > THRESHOLD, 255, 0).astype(np.uint8)
+def marked(mask: np.ndarray, threshold: int = THRESHOLD) -> np.ndarray:
+    """255 where the mask is brighter than `threshold`, else 0."""
+    return np.where(mask > threshold, 255, 0).astype(np.uint8)
 
 
 def from_picture(picture: np.ndarray) -> np.ndarray:

@@ -80,9 +80,15 @@ def plan_inpaint(request: GenerationRequest, images: Images, find_network: FindI
         check_result(*picture.shape[:2], INPAINT_IMAGE)
     if not (mask > masks.THRESHOLD).any():
         raise FieldError(MASK_IMAGE, message="Nothing is marked to be repainted, and no side to outpaint is chosen")
+    plan = inpaint_plan(picture, mask, settings)
+    return (Inpaint(plan, settings.strength, find_network(settings.engine, ENGINE)),)
+
+
+def inpaint_plan(picture: np.ndarray, mask: np.ndarray, settings: Settings) -> InpaintPlan:
+    """The plan of a picture [h, w, 3] and a mask [h, w] with something marked, no network yet."""
     box = work_box(mask, settings.field)
     height, width = work_size(box)
-    plan = InpaintPlan(
+    return InpaintPlan(
         image=picture,
         mask=mask,
         loc=INPAINT_IMAGE,
@@ -94,7 +100,6 @@ def plan_inpaint(request: GenerationRequest, images: Images, find_network: FindI
         from_fill=settings.from_fill,
         network=(),
     )
-    return (Inpaint(plan, settings.strength, find_network(settings.engine, ENGINE)),)
 
 
 def settings_of(request: Repainting) -> Settings:

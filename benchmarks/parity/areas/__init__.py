@@ -13,8 +13,10 @@ from benchmarks.parity.areas import (
     freeu,
     guidance,
     image,
+    inpaint,
     ip_adapter,
     lora,
+    masks,
     preview,
     refiner,
     samplers,
@@ -22,10 +24,8 @@ from benchmarks.parity.areas import (
     text,
     vae,
 )
-from benchmarks.parity.kind import Kind, not_built
+from benchmarks.parity.kind import Kind
 from benchmarks.parity.vectors import Case
-
-NOT_BUILT = (Kind(lambda case: True, not_built),)
 
 AREAS: dict[str, tuple[Kind, ...]] = {
     "sigmas": sigmas.KINDS,
@@ -39,9 +39,9 @@ AREAS: dict[str, tuple[Kind, ...]] = {
     "vae": vae.KINDS,
     "esrgan": esrgan.KINDS,
     "preview": preview.KINDS,
-    "image": image.KINDS,
+    "image": (*image.KINDS, *masks.KINDS),
     "end_to_end": end_to_end.KINDS,
-    "inpaint": NOT_BUILT,
+    "inpaint": inpaint.KINDS,
     "controlnet": controlnet.KINDS,
     "ip_adapter": ip_adapter.KINDS,
 }

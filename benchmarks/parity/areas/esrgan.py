@@ -32,9 +32,14 @@ def _floats(case: Case) -> Tensor:
     return torch.tensor(case.picture(IMAGE)).permute(2, 0, 1)[None].float() / 255.0
 
 
+def any_upscaler(case: Case) -> Upscaler:
+    """That of the set, for cases of other areas."""
+    return Upscaler(_network(case))
+
+
 def _network(case: Case) -> Esrgan:
-    """Of the case, or of the one case of its area that has a model."""
-    folders = [case.folder, *sorted(path.parent for path in case.folder.parent.glob(f"*/{MODEL}"))]
+    """Of the case, or of the one case of the area that has a model."""
+    folders = [case.folder, *sorted(path.parent for path in (case.root / "esrgan").glob(f"*/{MODEL}"))]
     return esrgan(load_weights(_with_model(folders)))
 
 

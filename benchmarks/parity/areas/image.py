@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.parity.kind import Kind, Results, has_rows_of, not_built
+from benchmarks.parity.kind import Kind, Results, has_rows_of
 from benchmarks.parity.networks import Networks
 from benchmarks.parity.outcome import NotCovered
 from benchmarks.parity.vectors import EXPECTED, INPUT, Case
@@ -114,15 +114,6 @@ def _is_channels(case: Case) -> bool:
     return bool(inputs) and set(case.files(EXPECTED)) == {_with_hwc3(name) for name in inputs}
 
 
-def _is_later(case: Case) -> bool:
-    """Inpainting's picture functions, by what they expect."""
-    ends = ("filled.png", "pasted.png", "padded.png", "soft_mask.png", "inpaint_mask.png")
-    expected = case.files(EXPECTED)
-    return has_rows_of(case, "initial_box", "box") or any(
-        name in ends or name.startswith("erode_or_dilate") for name in expected
-    )
-
-
 KINDS = (
     Kind(lambda case: has_rows_of(case, "height", "width", "shape_ceil", "target"), size_classes),
     Kind(lambda case: has_rows_of(case, "height", "width", "method", "image_hw"), uov_sizes),
@@ -132,5 +123,4 @@ KINDS = (
     Kind(_is_preprocessed, preprocessed),
     Kind(lambda case: case.has("expected", "grid.png"), grid),
     Kind(lambda case: case.has("input", "pixels") and case.has("expected", "uint8"), bytes_of_floats),
-    Kind(_is_later, not_built),
 )

@@ -7,7 +7,7 @@ least and a largest one. As safetensors files they hold the same tensors by the 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,15 +86,14 @@ def head_feature(head: Tensor, masked: Tensor, mask: Tensor) -> Tensor:
     return conv2d(pad(shown, (1, 1, 1, 1), mode="replicate"), head.to(shown))
 
 
-def check_fits(unet: UNet2DConditionModel, feature: Tensor) -> None:
-    """Raise WeightsError for the feature of a head made for another network."""
-    if feature.shape[1] != unet.conv_in.out_channels:
-        raise WeightsError("the inpaint head does not fit the base model")
-
-
 @contextmanager
 def fed(unet: UNet2DConditionModel, feature: Tensor) -> Iterator[None]:
-    """Inside, `feature` [1, channels, h, w] is added to what the UNet's first layer makes of every row."""
+    """Inside, `feature` [1, channels, h, w] is added to what the UNet's first layer makes of every row.
+
+    Raises WeightsError for the feature of a head made for another network.
+    """
+    if feature.shape[1] != unet.conv_in.out_channels:
+        raise WeightsError("the inpaint head does not fit the base model")
     feature = feature.to(unet.dtype)
     handle = unet.conv_in.register_forward_hook(lambda module, inputs, output: output + feature)
     try:
@@ -117,25 +116,28 @@ class InpaintNetworks:
 
         masked, mask: see `head_feature`. Raises ModelLoadError for a damaged file or one of another model.
         """
-        with reported_at(plan.loc):
-            feature = head_feature(read_head(plan.head), masked, mask)
-            weights, key = self._weights(plan.patch)
-            check_fits(self._model.unet, feature)
-        with swapped(self._model, weights, (key,)), fed(self._model.unet, feature):
+        with ExitStack() as patches:
+            with reported_at(plan.loc):
+                feature = head_feature(read_head(plan.head), masked, mask)
+                patches.enter_context(fed(self._model.unet, feature))
+                patches.enter_context(self.patched(plan.patch))
+            yield
+
+    @contextmanager
+    def patched(self, path: Path) -> Iterator[None]:
+        """The part of `applied` that concerns weights. Raises WeightsError."""
+        key = file_key(path)
+        state = (*self._model.variant, key)
+        if state not in self._merged:
+            self._merged.clear()
+            self._merged[state] = self._merge(self._read(path, key))
+        with swapped(self._model, self._merged[state], (key,)):
             yield
 
     def forget(self) -> None:
         """Drop what is kept, to free memory. Not to be called inside `applied`."""
         self._file.clear()
         self._merged.clear()
-
-    def _weights(self, path: Path) -> tuple[dict[ParameterKey, Tensor], FileKey]:
-        key = file_key(path)
-        state = (*self._model.variant, key)
-        if state not in self._merged:
-            self._merged.clear()
-            self._merged[state] = self._merge(self._read(path, key))
-        return self._merged[state], key
 
     def _read(self, path: Path, key: FileKey) -> Patch:
         if key not in self._file:
