@@ -21,12 +21,14 @@ from benchmarks.parity.tokenizer import END, VOCABULARY_FILES, Words, write_plac
 from benchmarks.parity.vectors import Case, cases, load_weights, unpacked
 from handler.engine.checkpoint import SdxlModel, load
 from handler.engine.conditioning import TextChunks, TextEncoder
+from handler.engine.control.files import ControlNetFiles
 from handler.engine.ldm_keys import unet_places
 from handler.engine.tokens import Chunk, Vector
 
 CPU = torch.device("cpu")
 BASE = "tiny_base.safetensors"
 REFINER = "tiny_refiner_overrides.safetensors"
+CONTROL_LORA = "control_lora_a.safetensors"
 
 
 class Networks:
@@ -51,6 +53,15 @@ class Networks:
     def models(self) -> Path:
         """A models folder with the set's checkpoint."""
         return write_models(Path(self._folder.name) / "models", self.root)
+
+    def with_controlnets(self) -> Path:
+        """The models folder, with the set's one Control-LoRA in the place of Fooocus's two."""
+        folder = self.models / "controlnet"
+        if not folder.exists():
+            folder.mkdir()
+            for name in (ControlNetFiles().canny, ControlNetFiles().cpds):
+                (folder / name).symlink_to(self.root / "controlnet" / CONTROL_LORA)
+        return self.models
 
     @cached_property
     def model(self) -> SdxlModel:

@@ -7,11 +7,8 @@ from typing import Any
 
 from schemas.advanced import Advanced
 from schemas.errors import FeatureNotSupported, InvalidInput
-from schemas.parts import ImagePrompt
 from schemas.request import DescribeRequest, Request
 
-_IMAGE_FIELDS = ("control_image_url",)
-_SLOTS = tuple(f"image_prompt_{number}" for number in range(1, 5))
 _ADVANCED_FEATURES = ("base_model", "vae_name")
 
 
@@ -25,13 +22,6 @@ def refuse_unsupported(request: Request) -> None:
 def _unsupported(request: Request) -> Iterator[FeatureNotSupported]:
     if isinstance(request, DescribeRequest):
         return
-    for name in _IMAGE_FIELDS:
-        if getattr(request, name, None):
-            yield _refused(name, getattr(request, name))
-    for name in _SLOTS:
-        slot = getattr(request, name, None)
-        if isinstance(slot, ImagePrompt) and slot.image_url:
-            yield _refused((name, "image_url"), slot.image_url)
     yield from _unsupported_advanced(request.advanced)
 
 

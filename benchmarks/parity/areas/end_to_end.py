@@ -24,10 +24,10 @@ from handler.plan.prompt.styles import load_styles
 from handler.plan.prompt.wildcards import Wildcards
 from handler.plan.unsupported import refuse_unsupported
 from schemas.advanced import Advanced
-from schemas.enums import OutputFormat, Performance, RefinerSwapMethod, Sampler, Scheduler
-from schemas.errors import InvalidInput
-from schemas.parts import AdvancedLora, FreeU
-from schemas.request import TextToImageRequest
+from schemas.enums import ControlType, OutputFormat, Performance, RefinerSwapMethod, Sampler, Scheduler
+from schemas.errors import InvalidInput, Location
+from schemas.parts import AdvancedLora, FreeU, ImagePrompt
+from schemas.request import GenerationRequest, ImagePromptRequest, TextToImageRequest
 
 OFF = -1
 NONE = "None"
@@ -49,7 +49,7 @@ class WatchedEngine(Engine):
         return finished
 
 
-def request_of(case: Case) -> TextToImageRequest:
+def request_of(case: Case) -> GenerationRequest:
     """Built unchecked: the vectors use styles of their own, and sizes that are no multiples of 8."""
     asked = case.parameters["request"]
     positive, negative, end = asked["adm"]
@@ -71,10 +71,17 @@ def request_of(case: Case) -> TextToImageRequest:
         adaptive_cfg=asked["adaptive"],
         clip_skip=asked["clip_skip"],
         freeu=asked["freeu"] and FreeU(**dict(zip(("b1", "b2", "s1", "s2"), asked["freeu"], strict=True))),
+        canny_low_threshold=asked["canny"][0],
+        canny_high_threshold=asked["canny"][1],
+        controlnet_softness=asked["softness"],
+        skipping_cn_preprocessor=asked["skip_cn"],
         disable_seed_increment=asked["no_seed_inc"],
         read_wildcards_in_order=asked["in_order"],
     )
-    return TextToImageRequest.model_construct(
+    slots = control_slots(case)
+    kind = ImagePromptRequest if slots else TextToImageRequest
+    return kind.model_construct(
+        **slots,
         prompt=asked["prompt"],
         negative_prompt=asked["negative_prompt"],
         styles=tuple(asked["style_selections"]),
@@ -85,6 +92,26 @@ def request_of(case: Case) -> TextToImageRequest:
         seed=asked["seed"],
         advanced=advanced,
     )
+
+
+def control_slots(case: Case) -> dict[str, ImagePrompt]:
+    """The image prompts of a request by their fields. A slot's picture is named as the case's file is."""
+    controls = case.parameters["request"]["cn"] if case.parameters["request"]["use_image"] else []
+    return {
+        f"image_prompt_{index + 1}": ImagePrompt(
+            type=ControlType(control["type"]),
+            image_url=control["image"],
+            stop_at=control["stop"],
+            weight=control["weight"],
+        )
+        for index, control in enumerate(controls)
+    }
+
+
+def images_of(case: Case) -> dict[Location, np.ndarray]:
+    """The pictures of a request by the fields that name them."""
+    slots = control_slots(case)
+    return {("body", name, "image_url"): case.picture(slot.image_url or "") for name, slot in slots.items()}
 
 
 def _given(value: float) -> float | None:
@@ -111,14 +138,15 @@ def sources(case: Case, networks: Networks) -> PlanSources:
     )
 
 
-def text_to_image(case: Case, networks: Networks) -> Results:
+def generation(case: Case, networks: Networks) -> Results:
     request = request_of(case)
     try:
         refuse_unsupported(request)
     except InvalidInput as refusal:
         raise NotCovered(f"feature not built yet: {refusal}") from None
-    plan = build_plan(request, "", sources(case, networks))
-    engine = WatchedEngine(networks.model, None, Preview.load(networks.models, []), (networks.models,))
+    plan = build_plan(request, "", sources(case, networks), images_of(case))
+    roots = (networks.with_controlnets() if plan.controls else networks.models,)
+    engine = WatchedEngine(networks.model, None, Preview.load(networks.models, []), roots)
     engine.latents = []
     timesteps: list[float] = []
     with networks.told_timesteps(timesteps):
@@ -156,7 +184,12 @@ def _is_request(case: Case) -> bool:
     return "request" in case.parameters
 
 
+def _edits(case: Case) -> bool:
+    asked = case.parameters["request"]
+    return asked["use_image"] and bool(asked["uov_image"] or asked["inpaint"])
+
+
 KINDS = (
-    Kind(lambda case: _is_request(case) and case.parameters["request"]["use_image"], not_built),
-    Kind(lambda case: _is_request(case) and case.has("expected", "final_latent_0"), text_to_image),
+    Kind(lambda case: _is_request(case) and _edits(case), not_built),
+    Kind(lambda case: _is_request(case) and case.has("expected", "final_latent_0"), generation),
 )

@@ -36,8 +36,8 @@ def low_rank_state(
         low_rank = tuple(f"{name.removesuffix('.weight')}.{part}" for part in ("up", "down"))
         if name in file.entries:
             state[parameter] = _whole(file, name, shapes[parameter], unet, staging)
-        elif base is None:
-            raise WeightsError(f"{file.name} is no Control-LoRA for SDXL: it has no tensor {name!r}")
+        elif base is None or tuple(base.shape) != shapes[parameter]:
+            raise WeightsError(f"{file.name} is no Control-LoRA for this network: it has no tensor {name!r}")
         elif name.endswith(".weight") and all(part in file.entries for part in low_rank):
             state[parameter] = _merged(file, *low_rank, base.data)
         else:

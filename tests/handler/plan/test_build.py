@@ -170,8 +170,7 @@ def test_a_plan_is_frozen() -> None:
 @pytest.mark.parametrize(
     ("body", "loc"),
     [
-        ({"control_image_url": "https://a.b/c.png"}, ["control_image_url"]),
-        ({"endpoint": "image-prompt", "image_prompt_1": {"image_url": "x"}}, ["image_prompt_1", "image_url"]),
+        ({"advanced": {"vae_name": "x.safetensors"}}, ["advanced", "vae_name"]),
         ({"advanced": {"base_model": "x.safetensors"}}, ["advanced", "base_model"]),
     ],
 )
@@ -186,3 +185,4 @@ def test_what_is_supported_is_not_refused() -> None:
     refuse_unsupported(parse_request({}))
     refuse_unsupported(parse_request({"control_type": "CPDS", "control_image_weight": 0.5, "seed": 3}))
     refuse_unsupported(parse_request({"endpoint": "image-prompt", "image_prompt_1": {}}))
+    refuse_unsupported(parse_request({"control_image_url": "https://a.b/c.png"}))
