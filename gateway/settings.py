@@ -76,6 +76,9 @@ class Settings(BaseSettings):
     webhook_max_delay_s: Annotated[float, Field(gt=0, description="Longest wait between two attempts")] = 3600
 
     workers: Annotated[int, Field(ge=0, le=MAX_LOCAL, description="Worker processes to run on this machine")] = 1
+    worker_command: Annotated[
+        tuple[str, ...], Field(description="JSON list: what runs as a worker. Unset: this project's worker")
+    ] = ()
     worker_secret: Annotated[
         SecretStr | None,
         Field(min_length=16, description="What worker tokens are derived from. Unset: drawn once and kept in the data"),

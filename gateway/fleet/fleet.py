@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway.files.files import Files
 from gateway.fleet import answers
-from gateway.fleet.local import COMMAND, LocalWorkers, local_name
+from gateway.fleet.local import LocalWorkers, local_name
 from gateway.fleet.tokens import worker_tokens
 from gateway.fleet.workers import Worker, Workers
 from gateway.jobs.jobs import Jobs
@@ -29,13 +29,13 @@ _LOOK_S = 1.0
 class Fleet:
     """The workers of this gateway: those on this machine, and any that come with a token."""
 
-    def __init__(self, settings: Settings, jobs: Jobs, files: Files, command: tuple[str, ...] = COMMAND) -> None:
+    def __init__(self, settings: Settings, jobs: Jobs, files: Files) -> None:
         self.tokens = worker_tokens(settings)
         self.workers = Workers()
         self._settings = settings
         self._jobs = jobs
         self._files = files
-        self._local = LocalWorkers(settings, self.workers, self.tokens, self.lost, command)
+        self._local = LocalWorkers(settings, self.workers, self.tokens, self.lost)
         self._watch: asyncio.Task[None] | None = None
         jobs.on_end(self._ended)
 

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from gateway.fleet import keeper
@@ -21,7 +21,7 @@ from gateway.urls import own_url
 
 log = logging.getLogger(__name__)
 
-COMMAND = (sys.executable, "-u", "-m", "handler")
+COMMAND: Sequence[str] = (sys.executable, "-u", "-m", "handler")
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 60.0
 MAX_LOG = 16 * 2**20
@@ -43,15 +43,15 @@ class LocalWorkers:
         workers: Workers,
         tokens: WorkerTokens,
         lost: Callable[[Worker], Awaitable[None]],
-        command: tuple[str, ...] = COMMAND,
     ) -> None:
         self._settings = settings
         self._workers = workers
         self._tokens = tokens
         self._lost = lost
-        self._command = command
+        self._command = settings.worker_command or COMMAND
         self._logs = settings.data / "logs"
-        self._ending = False
+        self._ending = asyncio.Event()
+        self._killing = False
         self._processes: dict[Worker, asyncio.subprocess.Process] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -67,24 +67,17 @@ class LocalWorkers:
 
     def ask_to_end(self) -> None:
         """Have all end after what they run, for good."""
-        self._ending = True
+        self._ending.set()
         for worker in self._processes:
             self._ask(worker)
 
-    async def ended(self) -> None:
-        """Return when none is left."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
     async def kill(self) -> None:
-        """End all now, with all their processes."""
-        self._ending = True
+        """End all now, with all their processes; return when none is left."""
+        self._ending.set()
+        self._killing = True
         for process in self._processes.values():
-            with contextlib.suppress(ProcessLookupError):
-                process.stdin.close()
-        for task in self._tasks:
-            if not self._processes:
-                task.cancel()
-        await self.ended()
+            process.stdin.close()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _ask(self, worker: Worker) -> None:
         worker.leaving.set()
@@ -93,20 +86,22 @@ class LocalWorkers:
 
     async def _keep(self, number: int) -> None:
         pause = FIRST_PAUSE_S
-        while not self._ending:
+        while not self._ending.is_set():
             started = time.monotonic()
             worker = self._workers.add_local(local_name(number))
-            await self._lost(worker)
             code = await self._run(worker, self._log_path(number))
-            self._workers.remove(worker)
             await self._lost(worker)
-            if self._ending:
+            if self._ending.is_set():
                 return
-            pause = FIRST_PAUSE_S if time.monotonic() - started > STABLE_S else min(pause * 2, LONGEST_PAUSE_S)
-            said = _last_line(self._log_path(number))
-            log.error("A worker ended (%s); the next try is in %.0f s. Its last words: %s", code, pause, said,
-                      extra={"worker": worker.name})  # fmt: skip
-            await asyncio.sleep(pause)
+            lived = worker.leaving.is_set() or time.monotonic() - started > STABLE_S
+            pause = FIRST_PAUSE_S if lived else min(pause * 2, LONGEST_PAUSE_S)
+            self._note_end(worker, code, pause, self._log_path(number))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), pause)
+
+    def _note_end(self, worker: Worker, code: int, pause: float, path: Path) -> None:
+        worker.trouble = f"it ended with code {code}: {_last_line(path)}"
+        log.error("A worker ended; the next try is in %.1f s. %s", pause, worker.trouble, extra={"worker": worker.name})
 
     async def _run(self, worker: Worker, path: Path) -> int:
         """From start to end of one process; its exit code."""
@@ -118,6 +113,8 @@ class LocalWorkers:
                 start_new_session=True,
             )  # fmt: skip
         self._processes[worker] = process
+        if self._killing:
+            process.stdin.close()
         log.info("A worker starts; it logs to %s", path, extra={"worker": worker.name})
         try:
             return await process.wait()

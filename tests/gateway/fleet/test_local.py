@@ -1,0 +1,187 @@
+"""Worker processes of a gateway: they share the queue, are started again when they die, and never outlive it.
+
+The workers draw nothing (tests/support/paper_worker.py) but are real processes under the real SDK.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from gateway.jobs.model import Job, Progress, State
+from tests.support.gateway import GatewayProcess, serving_gateway, until
+from tests.support.gateway_thread import ServedGateway, threaded_gateway
+
+PAPER = (sys.executable, "-u", "-m", "tests.support.paper_worker")
+RUN = "/runpod/v2/fooocus"
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedGateway]:
+    """A gateway with two workers."""
+    with threaded_gateway(tmp_path_factory.mktemp("pair") / "data", workers=2, worker_command=PAPER) as served:
+        until(lambda: served.gateway.fleet.workers.counts()["idle"] == 2, 60)
+        yield served
+
+
+def takes(seconds: float) -> dict[str, str]:
+    return {"prompt": f"{seconds} seconds"}
+
+
+def running_on(served: ServedGateway, job: Job) -> str:
+    """The worker of a job, once it has one."""
+    return until(lambda: (found := served.run(served.gateway.jobs.get(job.id))) and found.worker, 20)
+
+
+def processes(data: Path) -> dict[int, str]:
+    """Living processes that were started for workers over this data folder, with their command lines."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        try:
+            logs = str((entry / "fd" / "1").readlink())
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if logs.startswith(str(data)):
+            found[int(entry.name)] = command
+    return found
+
+
+def main_process(data: Path, number: int) -> int:
+    """The worker's own process: not its keeper, nor its heartbeat."""
+    log = str(data / "logs" / f"worker-{number}.log")
+    paper = [pid for pid, command in processes(data).items() if "keeper" not in command]
+    ours = [pid for pid in paper if str(Path(f"/proc/{pid}/fd/1").readlink()) == log]
+    return min(ours)
+
+
+def test_two_workers_share_the_queue(pair: ServedGateway) -> None:
+    jobs = [pair.submit(takes(1)) for _ in range(4)]
+    ended = [pair.wait(job) for job in jobs]
+    assert {job.state for job in ended} == {State.COMPLETED}
+    assert {job.worker for job in ended} == {"local-1", "local-2"}
+
+
+def test_a_result_is_a_file_that_stays(pair: ServedGateway) -> None:
+    ended = pair.wait(pair.submit(takes(0)))
+    assert ended.output is not None
+    stored = pair.run(pair.gateway.files.resolve(ended.output["images"][0]["url"]))
+    assert stored is not None
+    assert (stored.media_type, stored.owner, stored.job_id) == ("image/png", "local", ended.id)
+
+
+def test_progress_is_seen_while_it_happens(pair: ServedGateway) -> None:
+    job = pair.submit(takes(1))
+    seen: list[tuple[float, Progress]] = []
+
+    async def watch() -> None:
+        async for event in pair.gateway.jobs.watch(job.id):
+            if isinstance(event, Progress):
+                seen.append((time.monotonic(), event))
+
+    pair.run(watch())
+    assert [progress.step for _, progress in seen] == list(range(1, 11))
+    gaps = [later - earlier for (earlier, _), (later, _) in pairwise(seen)]
+    assert max(gaps) < 1
+    lines = [line.message for line in pair.run(pair.gateway.jobs.logs(job.id))]
+    assert lines[0] == "Queued with 0 jobs ahead"
+    assert lines[1].startswith("Started on worker local-")
+    assert lines[2:] == [f"Step {step}/10 of image 1/1" for step in range(1, 11)]
+
+
+def test_a_cancel_frees_the_worker_within_a_second(pair: ServedGateway) -> None:
+    both = [pair.submit(takes(60)) for _ in range(2)]
+    for job in both:
+        running_on(pair, job)
+    waiting = pair.submit(takes(0))
+    started = time.monotonic()
+    pair.run(pair.gateway.jobs.cancel(both[0].id))
+    assert pair.run(pair.gateway.jobs.get(both[0].id)).state is State.CANCELLED
+    assert pair.wait(waiting).state is State.COMPLETED
+    # The SDK looks for the next job once a second.
+    assert time.monotonic() - started < 3
+    pair.run(pair.gateway.jobs.cancel(both[1].id))
+
+
+def test_a_killed_workers_job_is_run_again_and_completed_once(pair: ServedGateway, tmp_path: Path) -> None:
+    """Its heartbeat process, which would go on claiming the job, dies with it."""
+    data = pair.gateway.settings.data
+    until(lambda: pair.gateway.fleet.workers.counts()["idle"] == 2, 60)
+    job = pair.submit(takes(1.5))
+    number = int(running_on(pair, job).removeprefix("local-"))
+    before = set(processes(data))
+    os.kill(main_process(data, number), signal.SIGKILL)
+    ended = pair.wait(job)
+    assert (ended.state, ended.attempts) == (State.COMPLETED, 2)
+    lines = [line.message for line in pair.run(pair.gateway.jobs.logs(job.id))]
+    assert sum("Started on worker" in line for line in lines) == 2
+    until(lambda: pair.gateway.fleet.workers.counts()["idle"] == 2, 60)
+    after = set(processes(data))
+    assert len(after) == len(before)
+    assert len(after & before) == len(before) // 2
+
+
+def test_a_worker_that_cannot_start_says_why(tmp_path: Path) -> None:
+    command = (sys.executable, "-c", "import sys; sys.exit('The model is missing.')")
+    with threaded_gateway(tmp_path / "data", workers=1, worker_command=command) as served:
+        (trouble,) = until(served.gateway.fleet.workers.troubles, 20)
+        assert trouble == "local-1: it ended with code 1: The model is missing."
+        assert not served.gateway.fleet.workers.warm()
+    assert processes(tmp_path / "data") == {}
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    """A gateway process with one worker of its own."""
+    process = GatewayProcess(tmp_path_factory.mktemp("alone"), ["--workers", "1"], {"GATEWAY_WORKER_COMMAND": json.dumps(PAPER)})
+    with serving_gateway(process):
+        yield process
+    until(lambda: processes(process.data) == {}, 10)
+
+
+@pytest.fixture
+def crashing(alone: GatewayProcess) -> GatewayProcess:
+    """That gateway, its worker warm."""
+    until(lambda: alone.get("/readyz")[0] == 200, 60)
+    return alone
+
+
+def status(gateway: GatewayProcess, job_id: str) -> dict:
+    return gateway.get(f"{RUN}/status/{job_id}")[1]
+
+
+def test_nothing_outlives_a_killed_gateway_and_its_jobs_are_finished_by_the_next(crashing: GatewayProcess) -> None:
+    running = crashing.request("POST", f"{RUN}/run", {"input": takes(2)})[1]["id"]
+    waiting = crashing.request("POST", f"{RUN}/run", {"input": takes(0)})[1]["id"]
+    until(lambda: status(crashing, running)["status"] == "IN_PROGRESS", 20)
+    assert len(processes(crashing.data)) >= 2
+    crashing.kill()
+    until(lambda: processes(crashing.data) == {}, 5)
+    crashing.start()
+    until(lambda: status(crashing, waiting)["status"] == "COMPLETED", 30)
+    assert status(crashing, running)["status"] == "COMPLETED"
+
+
+def test_sigterm_lets_a_running_job_finish(crashing: GatewayProcess) -> None:
+    running = crashing.request("POST", f"{RUN}/run", {"input": takes(2)})[1]["id"]
+    waiting = crashing.request("POST", f"{RUN}/run", {"input": takes(0)})[1]["id"]
+    until(lambda: status(crashing, running)["status"] == "IN_PROGRESS", 20)
+    crashing.terminate()
+    until(lambda: "Draining" in crashing.log())
+    refused, _ = crashing.request("POST", f"{RUN}/run", {"input": takes(0)})
+    assert refused == 503
+    assert status(crashing, running)["status"] == "IN_PROGRESS"
+    assert crashing.wait(15) == 0
+    assert processes(crashing.data) == {}
+    crashing.arguments = ()
+    crashing.start()
+    assert status(crashing, running)["status"] == "COMPLETED"
+    assert status(crashing, waiting)["status"] == "IN_QUEUE"
