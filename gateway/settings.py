@@ -32,7 +32,7 @@ class Settings(BaseSettings):
         Field(description="Address clients reach this gateway at, for links. Unset: the one each request used"),
     ] = None
     webhook_url: Annotated[
-        str | None, Field(description="Where the end of every job is told, besides what the job itself names")
+        str | None, Field(description="Where the end of a job that names no webhook itself is told")
     ] = None
     trust_forwarded: Annotated[
         bool, Field(description="Believe `X-Forwarded-Proto`, `-Host` and `-Prefix` (behind a proxy of your own)")
@@ -98,10 +98,6 @@ class Settings(BaseSettings):
     max_attempts: Annotated[int, Field(ge=1, description="How often a job is tried when its workers die")] = 3
     drain_s: Annotated[float, Field(ge=0, description="Seconds running jobs get to finish after SIGTERM")] = 30
 
-    webhook_url: Annotated[
-        str | None,
-        Field(description="Address told of the end of every job of Fooocus-API's door that names none itself"),
-    ] = None
     preset: Annotated[
         str,
         Field(description="Defaults of Fooocus-API's door: a preset file of Fooocus (`….json`), or `default`"),
