@@ -19,8 +19,8 @@ def read_range(header: str | None, size: int) -> range | None:
     if not match[1]:
         last = int(match[2])
         return _within(max(size - last, 0) if last else size, size, size)
-    start, end = int(match[1]), int(match[2]) + 1 if match[2] else size
-    return None if end <= start else _within(start, end, size)
+    start, last = int(match[1]), int(match[2]) if match[2] else None
+    return None if last is not None and last < start else _within(start, size if last is None else last + 1, size)
 
 
 def _within(start: int, end: int, size: int) -> range:
