@@ -32,7 +32,7 @@ class Settings(BaseSettings):
         Field(description="Address clients reach this gateway at, for links. Unset: the one each request used"),
     ] = None
     webhook_url: Annotated[
-        str | None, Field(description="Where the end of a job that names no webhook itself is told")
+        str | None, Field(description="Address that is told the end of jobs, in the words of the door they came by")
     ] = None
     trust_forwarded: Annotated[
         bool, Field(description="Believe `X-Forwarded-Proto`, `-Host` and `-Prefix` (behind a proxy of your own)")

@@ -141,7 +141,8 @@ def test_a_worker_that_cannot_start_says_why(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     """A gateway process with one worker of its own."""
-    process = GatewayProcess(tmp_path_factory.mktemp("alone"), ["--workers", "1"], {"GATEWAY_WORKER_COMMAND": json.dumps(PAPER)})
+    environment = {"GATEWAY_WORKER_COMMAND": json.dumps(PAPER)}
+    process = GatewayProcess(tmp_path_factory.mktemp("alone"), ["--workers", "1"], environment)
     with serving_gateway(process):
         yield process
     until(lambda: processes(process.data) == {}, 10)

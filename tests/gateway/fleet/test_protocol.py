@@ -3,6 +3,8 @@ and what a worker may not do."""
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import socket
 import time
 
@@ -11,7 +13,7 @@ import pytest
 from gateway.jobs.model import Job, Progress, State
 from tests.support.gateway import until
 from tests.support.gateway_thread import ServedGateway
-from tests.support.protocol_worker import ProtocolWorker
+from tests.support.protocol_worker import CLIENT, ProtocolWorker
 
 STEP = {"image": 0, "images": 2, "step": 4, "steps": 30, "progress": 0.0667, "preview": "data:image/jpeg;base64,AAAA"}
 
@@ -52,6 +54,54 @@ def test_a_batch_is_as_large_as_asked_and_there_is(served: ServedGateway, worker
     for taken in first + second:
         worker.done(taken["id"], {"output": {}})
     assert {job(served, each.id).state for each in jobs} == {State.COMPLETED}
+
+
+def test_pictures_travel_to_the_worker_inside_the_job(served: ServedGateway, plain: ProtocolWorker) -> None:
+    """It fetches no private address, so uploads go as data URIs; large ones leave the queue while the job waits."""
+    files = served.gateway.files
+    upload = served.run(files.add(b"\x89PNG\r\n\x1a\n" + bytes(8), name="a.png", owner="local"))
+    large = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(100_000)).decode()
+    submitted = served.submit({"image_url": files.url(upload, served.url), "mask_url": large, "seed": 7})
+    assert len(str(submitted.input)) < 1000
+    taken = plain.must_take()
+    small = "data:image/png;base64,iVBORw0KGgoAAAAAAAAAAA=="
+    assert taken["input"] == {"image_url": small, "mask_url": large, "seed": 7}
+    plain.done(taken["id"], {"output": {}})
+
+
+def test_a_result_is_uploaded_under_its_lease(served: ServedGateway, plain: ProtocolWorker) -> None:
+    submitted = served.submit({})
+    taken = plain.must_take()
+    picture = b"\x89PNG\r\n\x1a\n" + bytes(8)
+    url, token = taken["uploadUrl"].replace("{file_name}", "0.png"), taken["uploadToken"]
+    assert CLIENT.put(url, content=picture, headers={"Authorization": "Bearer no"}).status_code == 401
+    stored = CLIENT.put(url, content=picture, headers={"Authorization": f"Bearer {token}"})
+    assert CLIENT.get(stored.json()["url"]).content == picture
+    plain.done(taken["id"], {"output": {}})
+    assert CLIENT.put(url, content=picture, headers={"Authorization": f"Bearer {token}"}).status_code == 404
+    assert job(served, submitted.id).state is State.COMPLETED
+
+
+def test_a_preview_is_with_its_watchers_within_200_ms(served: ServedGateway, plain: ProtocolWorker) -> None:
+    """The best of five: the machine may be busy."""
+    submitted = served.submit({})
+    lease = plain.must_take()["id"]
+    seen: list[tuple[int, float]] = []
+
+    async def watch() -> None:
+        async for event in served.gateway.jobs.watch(submitted.id):
+            if isinstance(event, Progress):
+                seen.append((event.step, time.monotonic()))
+
+    watching = asyncio.run_coroutine_threadsafe(watch(), served.loop)
+    posted = []
+    for step in range(1, 6):
+        posted.append(time.monotonic())
+        plain.progress(lease, STEP | {"step": step, "preview": "data:image/jpeg;base64," + "A" * 100_000})
+    plain.done(lease, {"output": {}})
+    watching.result(10)
+    assert [step for step, _ in seen] == [1, 2, 3, 4, 5]
+    assert min(at - start for (_, at), start in zip(seen, posted, strict=True)) < 0.2
 
 
 def test_a_poll_without_a_job_is_held_and_then_204(plain: ProtocolWorker) -> None:
