@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
@@ -11,11 +12,14 @@ from starlette.requests import Request
 from gateway.bodies import read_json
 from gateway.doors.runpod.record import external_id, internal_id, record, webhook_body
 from gateway.doors.runpod.route import RunpodRoute
+from gateway.doors.runpod.told import Told
 from gateway.doors.schemas import inlined_schema
+from gateway.files.links import relink
 from gateway.fleet.workers import Doing
 from gateway.gateway import Gateway
 from gateway.jobs.model import Job, NewJob, State, Webhook
 from gateway.keys.key import Principal
+from gateway.urls import base_url
 from gateway.webhooks.dialect import JsonDialect
 from schemas.errors import BadRequest, FooocusError, InvalidInput, JobNotFound
 from schemas.request import parse_request
@@ -48,27 +52,29 @@ def _submitting(routes: APIRouter, gateway: Gateway) -> None:
     @routes.post("/runsync", openapi_extra=_BODY, summary="Queue a job and wait for it")
     async def runsync(request: Request, endpoint: Endpoint, wait: Wait = DEFAULT_WAIT_MS) -> dict[str, Any]:
         job = await _submit(gateway, request, endpoint, sync=True)
-        return record(await gateway.jobs.wait(job.id, wait / 1000))
+        return await _shown(gateway, request, await gateway.jobs.wait(job.id, wait / 1000))
 
 
 def _asking(routes: APIRouter, gateway: Gateway) -> None:
+    told = Told()
+
     @routes.get("/status/{job_id}", summary="State, progress or result of a job")
     async def status(request: Request, endpoint: Endpoint, job_id: str) -> dict[str, Any]:
-        job = await _own(gateway, request, endpoint, job_id)
-        return record(job, gateway.jobs.progress(job.id))
+        return await _shown(gateway, request, await _own(gateway, request, endpoint, job_id))
 
     @routes.get("/status-sync/{job_id}", summary="The same, waiting for the end")
     async def status_sync(
         request: Request, endpoint: Endpoint, job_id: str, wait: Wait = DEFAULT_WAIT_MS
     ) -> dict[str, Any]:
         job = await _own(gateway, request, endpoint, job_id)
-        return record(await gateway.jobs.wait(job.id, wait / 1000), gateway.jobs.progress(job.id))
+        return await _shown(gateway, request, await gateway.jobs.wait(job.id, wait / 1000))
 
     @routes.get("/stream/{job_id}", summary="The result as a stream of one piece")
     async def stream(request: Request, endpoint: Endpoint, job_id: str) -> dict[str, Any]:
-        shown = record(await _own(gateway, request, endpoint, job_id))
-        pieces = [{"output": shown["output"]}] if shown["status"] == "COMPLETED" else []
-        return {"status": shown["status"], "stream": pieces}
+        job = await _own(gateway, request, endpoint, job_id)
+        shown = await _shown(gateway, request, job)
+        is_new = job.state is State.COMPLETED and told.first(job.id)
+        return {"status": shown["status"], "stream": [{"output": shown["output"]}] if is_new else []}
 
     @routes.get("/health", summary="Jobs and workers in numbers")
     async def health(request: Request, endpoint: Endpoint) -> dict[str, Any]:
@@ -140,6 +146,14 @@ async def _own(gateway: Gateway, request: Request, endpoint: str, job_id: str) -
     if job is None or job.door != DOOR or job.app != endpoint:
         raise JobNotFound
     return job
+
+
+async def _shown(gateway: Gateway, request: Request, job: Job) -> dict[str, Any]:
+    """The record, with the URLs of pictures under the address the caller used."""
+    if job.output is not None:
+        output = await relink(gateway.files, job.output, base_url(request, gateway.settings))
+        job = replace(job, output=output)
+    return record(job, gateway.jobs.progress(job.id))
 
 
 async def _brief(gateway: Gateway, request: Request, endpoint: str, job_id: str) -> dict[str, Any]:

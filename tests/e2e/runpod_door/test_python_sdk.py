@@ -1,0 +1,184 @@
+"""The real `runpod` client, pointed at the gateway by its base URL alone: every call it has."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import requests
+import runpod
+from runpod import AsyncioEndpoint, AsyncioJob, Endpoint
+
+from tests.support.gateway import GatewayProcess, echo_worker, joined, serving_gateway, until
+
+PROMPT = {"prompt": "a red circle on a blue background"}
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    home = tmp_path_factory.mktemp("runpod-door")
+    process = GatewayProcess(home / "gateway", environment={"GATEWAY_ALLOW_PRIVATE_WEBHOOKS": "true"})
+    with serving_gateway(process), joined(echo_worker(process, home)):
+        yield process
+
+
+@pytest.fixture
+def base(gateway: GatewayProcess, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where the client points; nothing else about it changes."""
+    url = f"{gateway.url}/runpod/v2"
+    monkeypatch.setattr(runpod, "endpoint_url_base", url)
+    monkeypatch.setattr(runpod, "api_key", "any")
+    return url
+
+
+@pytest.fixture
+def endpoint(base: str) -> Endpoint:
+    return Endpoint("fooocus")
+
+
+def test_run_status_and_output(endpoint: Endpoint) -> None:
+    job = endpoint.run({"input": PROMPT})
+    assert job.job_id.endswith("-u1")
+    output = job.output(timeout=30)
+    assert output["job"]["input"] == PROMPT
+    assert job.status() == "COMPLETED"
+
+
+def test_run_sync_gives_the_output(endpoint: Endpoint) -> None:
+    assert endpoint.run_sync(PROMPT, timeout=30)["job"]["input"] == PROMPT
+
+
+def test_a_job_that_takes_longer_than_the_wait_goes_on(base: str) -> None:
+    body = {"input": {**PROMPT, "sleep": 1.5}}
+    record = requests.post(f"{base}/fooocus/runsync", json=body, params={"wait": 1000}, timeout=30).json()
+    assert record["id"].startswith("sync-")
+    assert record["status"] == "IN_PROGRESS"
+    record = requests.get(f"{base}/fooocus/status-sync/{record['id']}", timeout=30).json()
+    assert record["status"] == "COMPLETED"
+    assert record["executionTime"] >= 1000
+    assert record["delayTime"] >= 0
+    assert record["workerId"] == "echo-1"
+
+
+def test_cancel_frees_the_worker(endpoint: Endpoint) -> None:
+    job = endpoint.run({"input": {**PROMPT, "sleep": 60}})
+    until(lambda: job.status() == "IN_PROGRESS")
+    assert job.cancel(timeout=10)["status"] == "CANCELLED"
+    assert job.status() == "CANCELLED"
+    assert endpoint.run_sync(PROMPT, timeout=30)["job"]["input"] == PROMPT
+
+
+def test_a_wrong_input_fails_the_job_and_names_the_field(base: str) -> None:
+    job = requests.post(f"{base}/fooocus/run", json={"input": {"num_images": 0}}, timeout=30).json()
+    record = requests.get(f"{base}/fooocus/status/{job['id']}", timeout=30).json()
+    assert record["status"] == "FAILED"
+    assert "num_images" in record["error"]
+    assert record["output"]["detail"][0]["loc"] == ["body", "num_images"]
+
+
+def test_a_failed_job_can_be_retried(base: str) -> None:
+    body = {"input": {**PROMPT, "fail": "OUT_OF_MEMORY: too big"}}
+    record = requests.post(f"{base}/fooocus/runsync", json=body, timeout=30).json()
+    assert (record["status"], record["error"]) == ("FAILED", "OUT_OF_MEMORY: too big")
+    again = requests.post(f"{base}/fooocus/retry/{record['id']}", timeout=30).json()
+    assert again["id"] == record["id"]
+    assert again["status"] in ("IN_QUEUE", "IN_PROGRESS")
+    done = requests.get(f"{base}/fooocus/status-sync/{record['id']}", timeout=30).json()
+    assert done["status"] == "FAILED"
+
+
+def test_only_a_failed_job_can_be_retried(base: str) -> None:
+    record = requests.post(f"{base}/fooocus/runsync", json={"input": PROMPT}, timeout=30).json()
+    assert requests.post(f"{base}/fooocus/retry/{record['id']}", timeout=30).status_code == 400
+
+
+def test_purging_removes_waiting_jobs_only(endpoint: Endpoint) -> None:
+    running = endpoint.run({"input": {**PROMPT, "sleep": 2}})
+    until(lambda: running.status() == "IN_PROGRESS")
+    waiting = [endpoint.run({"input": PROMPT}) for _ in range(3)]
+    assert endpoint.purge_queue(timeout=10) == {"removed": 3, "status": "completed"}
+    assert [job.status() for job in waiting] == ["CANCELLED"] * 3
+    assert running.output(timeout=30)["job"]["input"]["sleep"] == 2
+
+
+def test_health_counts_jobs_and_workers(endpoint: Endpoint) -> None:
+    before = endpoint.health(timeout=10)
+    endpoint.run_sync(PROMPT, timeout=30)
+    after = endpoint.health(timeout=10)
+    assert after["jobs"]["completed"] == before["jobs"]["completed"] + 1
+    assert after["workers"]["idle"] + after["workers"]["running"] == 1
+
+
+def test_stream_ends_with_the_result(endpoint: Endpoint) -> None:
+    assert [piece["job"]["input"] for piece in endpoint.run({"input": PROMPT}).stream()] == [PROMPT]
+
+
+def test_the_asynchronous_client(base: str) -> None:
+    async def run() -> Any:
+        async with aiohttp.ClientSession() as session:
+            job: AsyncioJob = await AsyncioEndpoint("fooocus", session).run(PROMPT)
+            return await job.output(timeout=30)
+
+    assert asyncio.run(run())["job"]["input"] == PROMPT
+
+
+def test_a_policy_ends_a_job_that_runs_too_long(base: str) -> None:
+    body = {"input": {**PROMPT, "sleep": 60}, "policy": {"executionTimeout": 5000}}
+    record = requests.post(f"{base}/fooocus/runsync", json=body, timeout=60).json()
+    assert record["status"] == "TIMED_OUT"
+
+
+def test_unknown_jobs_and_bodies_are_told_apart(base: str) -> None:
+    job = requests.post(f"{base}/fooocus/runsync", json={"input": PROMPT}, timeout=30).json()
+    assert requests.get(f"{base}/other/status/{job['id']}", timeout=10).status_code == 404
+    assert requests.get(f"{base}/fooocus/status/nothing", timeout=10).status_code == 404
+    refused = requests.post(f"{base}/fooocus/run", json={"inputs": {}}, timeout=10)
+    assert (refused.status_code, "input" in refused.json()["error"]) == (400, True)
+
+
+def test_the_webhook_has_the_record(base: str) -> None:
+    with receiver() as (url, posts):
+        job = requests.post(f"{base}/fooocus/run", json={"input": PROMPT, "webhook": url}, timeout=10).json()
+        post = until(lambda: posts and posts[0])
+    assert (post["id"], post["status"], post["input"], post["webhook"]) == (job["id"], "COMPLETED", PROMPT, url)
+    assert post["output"]["job"]["input"] == PROMPT
+
+
+@contextlib.contextmanager
+def receiver() -> Iterator[tuple[str, list[Any]]]:
+    """A server that takes webhooks; its URL and the bodies so far."""
+    posts: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            posts.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/hook", posts
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_wrong_key_is_told_as_the_cloud_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = GatewayProcess(tmp_path, environment={"GATEWAY_APIKEY": "the right key"})
+    with serving_gateway(process):
+        monkeypatch.setattr(runpod, "endpoint_url_base", f"{process.url}/runpod/v2")
+        with pytest.raises(RuntimeError, match="401"):
+            Endpoint("fooocus", api_key="a wrong key").health()
+        assert Endpoint("fooocus", api_key="the right key").health()["jobs"]["inQueue"] == 0
