@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,7 +39,7 @@ class Kept:
     files: Files
     sweep: Sweep
     uploads: Uploads
-    clock: Clock
+    clock: Any
 
     def on_disk(self) -> set[str]:
         """Everything below the store's folder but its secret."""
@@ -46,7 +47,7 @@ class Kept:
         return {path.relative_to(self.root).as_posix() for path in found} - {"secret"}
 
 
-async def open_kept(folder: Path, clock: Clock, limits: Limits = LIMITS) -> Kept:
+async def open_kept(folder: Path, clock: Callable[[], float], limits: Limits = LIMITS) -> Kept:
     store = Store(folder)
     jobs = Jobs(store)
     await jobs.start(sweep=False)
