@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 MAX_BATCH = 16
 """Most jobs handed over in one answer."""
 
+OWN_BUCKET = "s3Config"
+"""In a job's `extra`: the client's bucket, which a worker prefers to the gateway's files."""
+
 _LOOK_S = 1.0
 
 
@@ -134,7 +137,8 @@ class Fleet:
             worker.leases.discard(lease.id)
             return None
         self._log(job.id, f"Started on worker {worker.name}" + (f", try {job.attempts}" if job.attempts > 1 else ""))
-        return {"id": lease.id, "input": input, "uploadUrl": grant.url, "uploadToken": grant.token}
+        own = {OWN_BUCKET: job.extra[OWN_BUCKET]} if OWN_BUCKET in job.extra else {}
+        return {"id": lease.id, "input": input, "uploadUrl": grant.url, "uploadToken": grant.token, **own}
 
     async def _return(self, leases: Iterable[str]) -> None:
         for lease in leases:

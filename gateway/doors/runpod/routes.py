@@ -15,6 +15,7 @@ from gateway.doors.runpod.route import RunpodRoute
 from gateway.doors.runpod.told import Told
 from gateway.doors.schemas import inlined_schema
 from gateway.files.links import relink
+from gateway.fleet.fleet import OWN_BUCKET
 from gateway.fleet.workers import Doing
 from gateway.gateway import Gateway
 from gateway.jobs.model import Job, NewJob, State, Webhook
@@ -126,7 +127,7 @@ def _new_job(principal: Principal, endpoint: str, asked: RunRequest, *, sync: bo
     policy = asked.policy
     extra: dict[str, Any] = {"sync": sync}
     if asked.s3Config is not None:
-        extra["s3Config"] = asked.s3Config.model_dump()
+        extra[OWN_BUCKET] = asked.s3Config.model_dump()
     return NewJob(
         owner=principal.id,
         door=DOOR,

@@ -130,6 +130,12 @@ def test_the_asynchronous_client(base: str) -> None:
     assert asyncio.run(run())["job"]["input"] == PROMPT
 
 
+def test_a_bucket_of_the_clients_reaches_the_worker(base: str) -> None:
+    bucket = {"accessId": "id", "accessSecret": "secret", "bucketName": "b", "endpointUrl": "https://s3.example.com"}
+    record = requests.post(f"{base}/fooocus/runsync", json={"input": PROMPT, "s3Config": bucket}, timeout=30).json()
+    assert record["output"]["job"]["s3Config"] == bucket
+
+
 def test_a_policy_ends_a_job_that_runs_too_long(base: str) -> None:
     body = {"input": {**PROMPT, "sleep": 60}, "policy": {"executionTimeout": 5000}}
     record = requests.post(f"{base}/fooocus/runsync", json=body, timeout=60).json()
