@@ -1,12 +1,16 @@
-# `make run` renders test_input.json; `make test` runs every test. Both install what they need first.
+# `make run` renders test_input.json, `make serve` opens the gateway, `make test` runs every test. Each installs what it
+# needs first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint install install-test
+.PHONY: run serve test lint install install-test
 
 run: $(VENV)/.installed
 	$(BIN)/python -u -m handler
+
+serve: $(VENV)/.installed
+	$(BIN)/python -m gateway
 
 # One thread each: two torch processes that both want all cores slow one another down many times.
 test: export OMP_NUM_THREADS = 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import sqlite3
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from gateway.jobs.cache import Recent
 from gateway.jobs.clock import Clock
@@ -61,12 +61,19 @@ class Board:
         """A guess at when the line will be shorter by one."""
         return min(60.0, self.run_s / max(1, len(self.leases)))
 
-    def recovered(self, row: sqlite3.Row) -> None:
-        """A live job of an earlier process: a worker that survived has one lease's time to say so."""
+    def recovered(self, rows: Sequence[sqlite3.Row]) -> None:
+        """The live jobs of an earlier process."""
+        waiting = [self._ticket(row) for row in rows if row["state"] == State.QUEUED]
+        self.line.join_all(waiting)
+        self._starts = [(ticket.start_by, ticket.id) for ticket in waiting if ticket.start_by is not None]
+        heapq.heapify(self._starts)
+        for row in rows:
+            if row["state"] == State.RUNNING:
+                self._recovered_running(row)
+
+    def _recovered_running(self, row: sqlite3.Row) -> None:
+        """A worker that survived has one lease's time to say so."""
         ticket = self._ticket(row)
-        if row["state"] == State.QUEUED:
-            self.wait(ticket)
-            return
         ticket.turn = 0
         now = self.clock.monotonic()
         ran = max(0.0, self.clock.time() - row["started_at"])

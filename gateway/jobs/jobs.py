@@ -47,8 +47,7 @@ class Jobs:
     async def start(self, *, sweep: bool = True) -> None:
         """Take up what an earlier process left, then mind the time (`sweep`: in the background)."""
         rows = await self._store.read(lambda connection: connection.execute(SQL["live"]).fetchall())
-        for row in rows:
-            self._board.recovered(row)
+        self._board.recovered(rows)
         if sweep:
             self._task = asyncio.create_task(self._sweep.run())
 

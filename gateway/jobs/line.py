@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sortedcontainers import SortedKeyList
@@ -62,11 +63,15 @@ class Line:
 
     def join(self, ticket: Ticket) -> None:
         """Add a job; its turn is set unless it has one."""
-        if ticket.turn is None:
-            ticket.turn = self._last_turn[ticket.owner_class] = self._next_turn(ticket.owner_class)
-        self._tickets[ticket.id] = ticket
+        self._admit(ticket)
         self._order.add(ticket)
-        self._waiting[ticket.owner_class] += 1
+
+    def join_all(self, tickets: Iterable[Ticket]) -> None:
+        """Add many at once, in order of arrival."""
+        tickets = list(tickets)
+        for ticket in tickets:
+            self._admit(ticket)
+        self._order.update(tickets)
 
     def get(self, job_id: str) -> Ticket | None:
         return self._tickets.get(job_id)
@@ -103,6 +108,12 @@ class Line:
     def ids_of(self, owner: str) -> list[str]:
         """An owner's waiting jobs, next first."""
         return [ticket.id for ticket in self._order if ticket.owner == owner]
+
+    def _admit(self, ticket: Ticket) -> None:
+        if ticket.turn is None:
+            ticket.turn = self._last_turn[ticket.owner_class] = self._next_turn(ticket.owner_class)
+        self._tickets[ticket.id] = ticket
+        self._waiting[ticket.owner_class] += 1
 
     def _next_turn(self, owner_class: Class) -> int:
         return max(self._serving[owner_class[1]], self._last_turn.get(owner_class, -1) + 1)

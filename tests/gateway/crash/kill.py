@@ -1,0 +1,67 @@
+"""kill -9 under load: the same store goes through many crashes."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.gateway.crash.history import History
+from tests.gateway.crash.load import Connection, Load, settle
+from tests.gateway.crash.process import ServerProcess
+from tests.gateway.crash.report import Report
+
+LONGEST_S = 0.6
+"""The longest a server lives under load before it is killed."""
+
+
+async def kill_9(
+    folder: Path,
+    crashes: int,
+    seed: int,
+    bug: str = "none",
+    *,
+    longest_s: float = LONGEST_S,
+    until_breached: bool = False,
+) -> Report:
+    """Kill the server `crashes` times at random points; check after each start, and that all jobs end at last.
+
+    until_breached: be content with the first breach, for servers with a planted bug.
+    """
+    rng, socket = random.Random(seed), folder / "socket"
+    report, history = Report("kill -9", bug), History()
+    load = Load(socket, history, rng)
+    while report.crashes < crashes and not (until_breached and history.breaches):
+        server = await _start(folder, bug, report)
+        await check(socket, history)
+        await load_until(server.kill, load, rng.random() * longest_s)
+        report.crashes += 1
+    server = await _start(folder, bug, report)
+    dump = await settle(socket, history)
+    server.kill()
+    history.seen(dump)
+    history.all_ended(dump)
+    report.add(history)
+    return report
+
+
+async def check(socket: Path, history: History) -> None:
+    """Compare the store as it came up with what was told before."""
+    connection = Connection(socket)
+    history.seen(await connection.ask("dump"))
+    connection.close()
+
+
+async def load_until(end: Callable[[], None], load: Load, seconds: float) -> None:
+    """Put the server under load, and after some time call `end`, which ends it."""
+    running = asyncio.create_task(load.run())
+    await asyncio.sleep(seconds)
+    await asyncio.to_thread(end)
+    await asyncio.wait_for(running, 30)
+
+
+async def _start(folder: Path, bug: str, report: Report) -> ServerProcess:
+    server = await asyncio.to_thread(ServerProcess, folder / "data", folder / "socket", bug)
+    report.restarts_s.append(server.start_s)
+    return server

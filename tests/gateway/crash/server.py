@@ -1,0 +1,105 @@
+"""The real store and queue behind a Unix socket: one JSON request a line, one answer a line.
+
+    python -m tests.gateway.crash.server DATA SOCKET [BUG]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gateway.jobs.jobs import Jobs
+from gateway.jobs.model import NewJob, Progress, Webhook
+from gateway.jobs.policy import Policy
+from gateway.jobs.store import Store
+from schemas.errors import FooocusError
+from tests.gateway.crash.bugs import BUGS
+
+POLICY = Policy(max_queued=100_000, lease_s=0.25, max_attempts=1000)
+"""Short leases, so that jobs are lost and handed out again all the time."""
+
+NEW = NewJob(owner="", door="fal", app="fal-ai/fooocus", input={}, webhooks=(Webhook("https://example.com", "fal"),))
+
+
+def integrity(connection: sqlite3.Connection) -> str:
+    return connection.execute("PRAGMA integrity_check").fetchone()[0]
+
+
+class Server:
+    """One method per kind of request."""
+
+    def __init__(self, store: Store, jobs: Jobs) -> None:
+        self._store = store
+        self._jobs = jobs
+
+    async def submit(self, owner: str, key: str | None, text: str) -> str:
+        job = replace(NEW, owner=owner, idempotency_key=key, input={"prompt": text})
+        return (await self._jobs.submit(job)).id
+
+    async def cancel(self, job: str) -> str:
+        return await self._jobs.cancel(job)
+
+    async def take(self, worker: str, count: int) -> list[str]:
+        return [lease.id for lease in await self._jobs.take(worker, count, 0.2)]
+
+    async def report(self, lease: str, worker: str) -> bool:
+        return await self._jobs.report(lease, worker, Progress(1, 1, 1, 2, 0.5))
+
+    async def finish(self, lease: str, worker: str) -> bool:
+        return await self._jobs.finish(lease, worker, {"by": lease})
+
+    async def give_back(self, lease: str) -> bool:
+        return await self._jobs.give_back(lease)
+
+    async def dump(self) -> dict[str, Any]:
+        """Everything in the store: per job state, attempts, outcome; per job its outbox rows; SQLite's own check."""
+
+        def read(connection: sqlite3.Connection) -> dict[str, Any]:
+            jobs = connection.execute("SELECT id, state, attempts, output, failure FROM jobs").fetchall()
+            told = connection.execute("SELECT job_id, count(*) FROM deliveries GROUP BY job_id").fetchall()
+            return {
+                "jobs": {row["id"]: [row["state"], row["attempts"], _outcome(row)] for row in jobs},
+                "told": {row[0]: row[1] for row in told},
+                "integrity": integrity(connection),
+            }
+
+        return await self._store.read(read)
+
+
+def _outcome(row: sqlite3.Row) -> str | None:
+    if row["output"] is not None:
+        return json.loads(row["output"])["by"]
+    return json.loads(row["failure"])["code"] if row["failure"] is not None else None
+
+
+async def answer(server: Server, request: list[Any]) -> dict[str, Any]:
+    name, *arguments = request
+    try:
+        return {"answer": await getattr(server, name)(*arguments)}
+    except FooocusError as error:
+        return {"error": error.code}
+
+
+async def main(data: str, socket: str, bug: str = "none") -> None:
+    BUGS[bug]()
+    store = Store(Path(data))
+    jobs = Jobs(store, POLICY)
+    await jobs.start()
+    server = Server(store, jobs)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            writer.write(json.dumps(await answer(server, json.loads(line))).encode() + b"\n")
+        writer.close()
+
+    listener = await asyncio.start_unix_server(serve, socket, limit=2**26)
+    await listener.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
