@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run serve test lint install install-test
+.PHONY: run serve test lint crash install install-test
 
 run: $(VENV)/.installed
 	$(BIN)/python -u -m handler
@@ -20,6 +20,10 @@ test: install-test
 
 lint: install-test
 	$(BIN)/ruff check .
+
+# Hundreds of kill -9s and power cuts (as root) against the queue's store, and planted bugs that must be seen.
+crash: install-test
+	$(BIN)/python -m tests.gateway.crash
 
 install: $(VENV)/.installed
 
