@@ -49,6 +49,21 @@ class Settings(BaseSettings):
         int, Field(ge=1, le=8, description="Jobs taken at once; the GPU still renders one at a time")
     ] = 1
 
+    controlnet_canny: Annotated[
+        str,
+        Field(min_length=1, description="ControlNet for PyraCanny, below `controlnet/`: a file or a diffusers folder"),
+    ] = "control-lora-canny-rank128.safetensors"
+    controlnet_cpds: Annotated[
+        str, Field(min_length=1, description="ControlNet for CPDS, below `controlnet/`: a file or a diffusers folder")
+    ] = "fooocus_xl_cpds_128.safetensors"
+    feature_bytes: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Memory for ControlNets and image prompts kept between jobs; the least recently used go first",
+        ),
+    ] = 8 * 2**30
+
     safety_policy: Annotated[
         SafetyPolicy,
         Field(description="Flagged pictures: `blackout` makes them black, `flag` only flags, `off` checks none"),

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from handler import log, sdk
 from handler.checkpoints import CheckpointLibrary
 from handler.description import Description
+from handler.engine.control.files import ControlNetFiles
 from handler.engine.describe.describer import Describer
 from handler.engine.engine import Engine
 from handler.engine.expansion import find_expander
+from handler.engine.features import Features
 from handler.generation import Generation
 from handler.gpu import GpuThread
 from handler.inpaint_files import InpaintLibrary
@@ -51,7 +54,8 @@ def start_worker(settings: Settings, storage: StorageSettings) -> Worker:
     """
     checkpoint, roots = model_folders(settings)
     gpu = GpuThread()
-    engine = gpu.run_now(lambda: Engine.load(checkpoint, roots, settings.device, _check_safety(settings)))
+    load = partial(Engine.load, checkpoint, roots, settings.device, _check_safety(settings), _features(settings))
+    engine = gpu.run_now(load)
     if settings.warm_up:
         gpu.run_now(engine.warm_up)
     decode.warm_up()
@@ -96,6 +100,10 @@ def model_folders(settings: Settings) -> tuple[Path, tuple[Path, ...]]:
             "`python -m builder list` shows what can be fetched"
         )
     return checkpoint, (settings.models_dir,)
+
+
+def _features(settings: Settings) -> Features:
+    return Features(settings.feature_bytes, ControlNetFiles(settings.controlnet_canny, settings.controlnet_cpds))
 
 
 def _check_safety(settings: Settings) -> bool:

@@ -122,7 +122,7 @@ def test_a_result_too_large_to_post_is_refused_in_words(make_worker: MakeWorker)
     ("body", "loc", "kind"),
     [
         ({"num_images": 9}, ["body", "num_images"], "less_than_equal"),
-        ({"control_image_url": "data:image/png;base64,AAAA"}, ["body", "control_image_url"], "unsupported_image_format"),
+        ({"control_image_url": "data:;base64,AAAA"}, ["body", "control_image_url"], "file_download_error"),
         ({"loras": [{"path": "nowhere"}]}, ["body", "loras", 0, "path"], "model_load_error"),
     ],
 )
