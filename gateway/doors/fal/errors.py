@@ -12,7 +12,7 @@ from typing import Any
 from starlette.responses import JSONResponse
 
 from gateway.jobs.model import Failure
-from schemas.errors import FooocusError
+from schemas.errors import FooocusError, StartTimeout
 
 REQUEST_ID = "x-fal-request-id"
 ERROR_TYPE = "x-fal-error-type"
@@ -22,9 +22,9 @@ EXPOSED = (REQUEST_ID, ERROR_TYPE, TIMEOUT_TYPE, "x-fal-retryable", "x-fal-needs
 
 ERROR_PAGES = "https://docs.fal.ai/errors#"
 
-_FINAL_STATUS = {408: 504, 409: 400, 429: 500, 502: 500, 503: 500}
-"""A failed job stays failed. JavaScript's client repeats 429, 502 and 503, Python's 408, 409 and 429: a result call
-in vain, a sync run even as a new job."""
+_FINAL_STATUS = {408: 500, 409: 400, 429: 500, 502: 500, 503: 500, 504: 500}
+"""A failed job stays failed. JavaScript's client repeats 429, 502, 503 and 504, Python's 408, 409 and 429: the call of
+a result in vain, a sync run even as a new job."""
 
 
 def failure_response(failure: Failure, request_id: str) -> JSONResponse:
@@ -35,11 +35,10 @@ def failure_response(failure: Failure, request_id: str) -> JSONResponse:
         "x-fal-needs-retry": str(failure.retryable).lower(),
         "x-fal-billable-units": "0",
     }
-    status = _FINAL_STATUS.get(failure.status, failure.status)
-    if status == 504:
-        # The only sign that keeps both clients from repeating a 504.
-        headers[TIMEOUT_TYPE] = "user"
-    return _response(failure, status, headers)
+    if failure.code == StartTimeout.code:
+        # The caller's own limit, in the one form of a 504 that clients who can set it do not repeat.
+        return _response(failure, failure.status, {**headers, TIMEOUT_TYPE: "user"})
+    return _response(failure, _FINAL_STATUS.get(failure.status, failure.status), headers)
 
 
 def failure_body(failure: Failure) -> dict[str, Any]:

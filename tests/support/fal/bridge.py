@@ -11,7 +11,6 @@ import dataclasses
 import json
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import fal_client
@@ -90,9 +89,8 @@ def failure(error):
 
 for line in sys.stdin:
     order = json.loads(line)
-    started = time.perf_counter()
     try:
         answer = {"value": CALLS[order["call"]](**order["args"])}
     except Exception as error:
         answer = {"error": failure(error)}
-    print(json.dumps({**answer, "seconds": time.perf_counter() - started}), flush=True)
+    print(json.dumps(answer), flush=True)
