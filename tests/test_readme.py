@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from gateway.settings import Settings as GatewaySettings
 from handler.settings import Settings
 from handler.storage.settings import StorageSettings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-MAKE = {"make run", "make test"}
+MAKE = {"make run", "make test", "make serve"}
 SERVE = "--rp_serve_api"
 
 
@@ -46,13 +47,21 @@ def test_commands_run(block: str, tmp_path: Path) -> None:
         assert len(list((tmp_path / "outputs").rglob("*.jpeg"))) == 1
 
 
-def test_make_run_uses_the_worker_and_the_example() -> None:
-    shown = subprocess.run(
-        ["make", "--no-print-directory", "-n", "run"], cwd=ROOT, capture_output=True, text=True, check=True,
+def recipe(target: str) -> str:
+    """What `make` would do for a target."""
+    return subprocess.run(
+        ["make", "--no-print-directory", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True,
         env={name: value for name, value in os.environ.items() if not name.startswith("MAKE")},
-    )  # fmt: skip
-    assert shown.stdout.rstrip().endswith("python -u -m handler")
+    ).stdout.rstrip()  # fmt: skip
+
+
+def test_make_run_uses_the_worker_and_the_example() -> None:
+    assert recipe("run").endswith("python -u -m handler")
     assert (ROOT / "test_input.json").is_file()
+
+
+def test_make_serve_starts_the_gateway() -> None:
+    assert recipe("serve").endswith("python -m gateway")
 
 
 @pytest.fixture
@@ -85,12 +94,13 @@ def test_the_local_api_example(api: int, tmp_path: Path) -> None:
 
 
 def variables() -> dict[str, str]:
-    """Every environment variable of the worker with its description."""
+    """Every environment variable of worker and gateway with its description."""
     found = {}
-    for settings in (Settings, StorageSettings):
+    for settings in (Settings, StorageSettings, GatewaySettings):
         prefix = settings.model_config.get("env_prefix", "")
         for name, field in settings.model_fields.items():
-            found[str(field.validation_alias or f"{prefix}{name}".upper())] = field.description or ""
+            alias = field.validation_alias
+            found[alias if isinstance(alias, str) else f"{prefix}{name}".upper()] = field.description or ""
     return found
 
 
