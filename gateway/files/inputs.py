@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.files import rows
 from gateway.files.model import Kind, StoredFile
-from gateway.files.names import OCTETS
 
 if TYPE_CHECKING:
     from gateway.files.files import Files
@@ -24,6 +23,9 @@ SPILL_ABOVE = 64 * 1024
 
 SMALL = 4096
 """Data URIs of at most this many characters stay in any case."""
+
+MAX_PICTURE = 32 * 1024 * 1024
+"""Bytes of a picture of ours that are put into a job in place of its URL."""
 
 REFERENCE = "gateway-file:"
 
@@ -52,13 +54,13 @@ async def spill(files: Files, input: Mapping[str, Any], owner: str) -> dict[str,
 async def fill(files: Files, input: Mapping[str, Any], owner: str) -> dict[str, Any]:
     """`input` with references and our own pictures' URLs replaced by data URIs.
 
-    A URL of a file that is no picture (LoRA weights) stays. What has gone, or is another owner's private file, stays
-    too: the worker reports the field.
+    A URL of a file that is no picture (LoRA weights), or larger than MAX_PICTURE, stays. What has gone, or is another
+    owner's private file, stays too: the worker reports the field.
     """
 
     async def change(text: str) -> str:
         file = await referred(files, text, owner)
-        if file is None or (file.media_type == OCTETS and not _REFERENCE.fullmatch(text)):
+        if file is None or not (file.kind is Kind.INPUT or (file.is_image and file.size <= MAX_PICTURE)):
             return text
         data = await files.read(file)
         return f"data:{file.media_type};base64,{base64.b64encode(data).decode('ascii')}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gateway.files import rows
@@ -21,15 +22,16 @@ BATCH = 500
 
 
 class Sweep:
-    """Goes over the files of one gateway."""
+    """Goes over the files of one gateway, and lets go of inputs when their jobs' records go."""
 
     def __init__(self, files: Files, jobs: Jobs) -> None:
         self._files = files
         self._jobs = jobs
+        jobs.on_delete(self._release)
 
     async def at_start(self) -> None:
         """Drop what a stopped process left: half-written files, content without a row, rows without content, parts of
-        no upload. Call before serving."""
+        no upload, inputs of no job. Call before serving."""
         disk = self._files.disk
         half = await disk.run(disk.clear_incoming)
         known = dict(await self._files.store.read(lambda connection: rows.pairs(connection, "blobs")))
@@ -41,6 +43,7 @@ class Sweep:
         uploads = set(await self._files.store.read(lambda connection: rows.taken(connection, "uploads")))
         folders = await disk.run(lambda: {path.name for path in disk.parts.iterdir()})
         await self._drop_parts(folders - uploads)
+        await self.release_inputs()
         if half or lost:
             log.warning("files: %d half-written dropped, %d without content forgotten", half, len(lost))
 
@@ -54,18 +57,22 @@ class Sweep:
                 log.exception("files: the sweep failed and is tried again")
 
     async def once(self) -> None:
-        """Settle the files of jobs that ended, let go of jobs that are gone, drop what is past its time."""
-        for job_id, last_lease in await self._files.store.read(lambda c: rows.pairs(c, "open_jobs")):
-            await self._close(job_id, last_lease, await self._jobs.get(job_id))
+        """Settle the files of jobs that ended, drop what is past its time."""
+        for job_id, last_lease in await self._files.store.read(lambda c: rows.pairs(c, "unsettled")):
+            job = await self._jobs.get(job_id)
+            if job is None or job.state.final:
+                await self._settle(job_id, last_lease, job)
         await self._drop_expired()
 
-    async def _close(self, job_id: str, last_lease: str | None, job: Job | None) -> None:
-        if job is None:
-            await self._files.release(job_id)
-        if last_lease is not None and (job is None or job.state.final):
-            await self._settle(job_id, last_lease, job)
+    async def release_inputs(self) -> None:
+        """Let go of the inputs of jobs that are gone."""
+        held = await self._files.store.read(lambda connection: rows.taken(connection, "held_for"))
+        await self._release([job_id for job_id in held if await self._jobs.get(job_id) is None])
 
-    async def _settle(self, job_id: str, last_lease: str, job: Job | None) -> None:
+    async def _release(self, job_ids: Sequence[str]) -> None:
+        await asyncio.gather(*map(self._files.release, job_ids))
+
+    async def _settle(self, job_id: str, last_lease: str | None, job: Job | None) -> None:
         """A job whose record went before its files were settled keeps those of its last attempt."""
         now = self._files.clock()
         if job is None:

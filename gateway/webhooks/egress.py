@@ -132,7 +132,9 @@ class _Checked(httpcore2.AsyncNetworkBackend):
     ) -> httpcore2.AsyncNetworkStream:
         addresses = await self._addresses(host, port)
         if not all(is_permitted(address, allow_private=self._allow_private) for address in addresses):
-            raise Refused("The webhook's host is not on the public internet")
+            raise Refused(
+                "The webhook's host is not on the public internet; the gateway's operator can allow private networks"
+            )
         for address in addresses[:-1]:
             with contextlib.suppress(httpcore2.ConnectError):
                 return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)

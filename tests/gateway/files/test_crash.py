@@ -23,7 +23,7 @@ from tests.gateway.files.pictures import content, pieces
 
 pytestmark = pytest.mark.anyio
 
-KILLS = 5
+KILLS = 4
 ROOT = Path(__file__).parents[3]
 
 

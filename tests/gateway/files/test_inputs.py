@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from gateway.files.inputs import REFERENCE, SPILL_ABOVE
+from gateway.files.inputs import MAX_PICTURE, REFERENCE, SPILL_ABOVE
 from gateway.files.model import Kind
 from tests.gateway.files.conftest import Kept
 from tests.gateway.files.pictures import content, picture
@@ -84,11 +84,24 @@ async def test_our_own_pictures_travel_with_the_job(kept: Kept) -> None:
     assert filled == {**input, "uov_image_url": data_uri(picture("WEBP"), "image/webp")}
 
 
+async def test_a_picture_too_large_to_travel_stays_an_address(kept: Kept) -> None:
+    file = await kept.files.add(picture() + bytes(2**20), name="a.png", owner="ann")
+    await kept.store.write(lambda connection: connection.execute("UPDATE files SET size = ?", (MAX_PICTURE + 1,)))
+    input = {"image_url": kept.files.url(file, "http://h")}
+    assert await kept.files.fill(input, "ann") == input
+
+
 async def test_a_private_file_of_another_is_no_input(kept: Kept) -> None:
     file = await kept.files.add(picture(), name="a.png", owner="ann", public=False)
     input = {"image_url": kept.files.url(file, "http://h"), "mask": f"{REFERENCE}{file.id}"}
     assert await kept.files.fill(input, "bob") == input
     assert await kept.files.fill(input, "ann") == {"image_url": SMALL, "mask": SMALL}
+
+
+async def test_a_reference_opens_no_weights(kept: Kept) -> None:
+    file = await kept.files.add(content(1, 1000), name="a.safetensors", owner="ann")
+    input = {"image_url": f"{REFERENCE}{file.id}"}
+    assert await kept.files.fill(input, "ann") == input
 
 
 async def test_inputs_stay_as_long_as_their_job(kept: Kept) -> None:
@@ -100,7 +113,6 @@ async def test_inputs_stay_as_long_as_their_job(kept: Kept) -> None:
     assert await kept.files.fill(spilled, "ann") == INPUT
     await kept.jobs.cancel(job.id)
     await kept.jobs.delete(job.id)
-    await kept.sweep.once()
     assert kept.on_disk() == set()
 
 
@@ -125,6 +137,13 @@ async def test_an_input_two_jobs_share_goes_with_the_second(kept: Kept) -> None:
     await kept.files.release("one")
     assert await kept.files.fill(spilled, "ann") == INPUT
     await kept.files.release("two")
+    assert kept.on_disk() == set()
+
+
+async def test_inputs_of_jobs_that_went_unnoticed_go_at_the_next_start(kept: Kept) -> None:
+    spilled = await kept.files.spill(INPUT, "ann")
+    await kept.files.hold("gone", spilled, "ann")
+    await kept.sweep.at_start()
     assert kept.on_disk() == set()
 
 

@@ -12,7 +12,7 @@ from tests.gateway.webhooks.receivers import Handler, Receiver, receiving
 from tests.support.gateway import GatewayProcess, serving_gateway
 from tests.support.worker import wait_for
 
-CYCLES, EACH = 3, 15
+CYCLES, EACH = 2, 15
 IMPATIENT = {"GATEWAY_WEBHOOK_FIRST_TIMEOUT_S": "5", "GATEWAY_WEBHOOK_FIRST_DELAY_S": "0.1"}
 
 

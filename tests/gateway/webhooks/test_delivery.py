@@ -123,6 +123,21 @@ def test_pictures_are_linked_where_the_receiver_can_get_them(telling: ServedGate
     assert linked == telling.gateway.files.url(file, telling.url)
 
 
+def test_fooocus_apis_words_are_two_keys(telling: ServedGateway, zoo: Receiver) -> None:
+    job = end(telling, f"{zoo.url}/ok", dialect="fooocus-api")
+    told(telling, job)
+    result = [{"url": OUTPUT["images"][0]["url"], "seed": OUTPUT["seeds"][0]}]
+    assert json.loads(zoo.of("/ok")[0].body) == {"job_id": job.id, "job_result": result}
+
+
+def test_runpods_words_are_the_record_with_its_input(telling: ServedGateway, zoo: Receiver) -> None:
+    job = end(telling, f"{zoo.url}/ok", dialect="runpod")
+    told(telling, job)
+    said = json.loads(zoo.of("/ok")[0].body)
+    assert (said["status"], said["webhook"]) == ("COMPLETED", f"{zoo.url}/ok")
+    assert {"id", "input", "output", "delayTime", "executionTime"} <= said.keys()
+
+
 def test_each_webhook_of_a_job_is_told(telling: ServedGateway, zoo: Receiver) -> None:
     deliveries, _ = told(telling, end(telling, f"{zoo.url}/ok?1", f"{zoo.url}/gone", f"{zoo.url}/ok?2"))
     assert sorted(delivery.state for delivery in deliveries) == [DELIVERED, DELIVERED, FAILED]
