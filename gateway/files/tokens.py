@@ -8,6 +8,9 @@ import os
 import secrets
 from pathlib import Path
 
+from gateway.files.sink import sync_folder
+from schemas.errors import StoreDamaged
+
 SECRET_BYTES = 32
 
 
@@ -26,12 +29,15 @@ class Tokens:
 
 
 def kept_secret(path: Path) -> bytes:
-    """The SECRET_BYTES random bytes in `path`, drawn and made durable when there is no such file."""
+    """The SECRET_BYTES random bytes in `path`, drawn and made durable when there is no such file.
+
+    StoreDamaged if it holds something else: what was signed with it would be worth nothing any more.
+    """
     if not path.exists():
         write_private(path, secrets.token_bytes(SECRET_BYTES))
     secret = path.read_bytes()
     if len(secret) != SECRET_BYTES:
-        raise ValueError(f"{path.name} is damaged: remove it and the gateway draws a new one")
+        raise StoreDamaged(f"The key file {path.name} is damaged. Without it the gateway draws a new one")
     return secret
 
 
@@ -46,5 +52,6 @@ def write_private(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.rename(path)
+        sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)

@@ -23,10 +23,6 @@ def attempts(connection: sqlite3.Connection, job_id: str) -> list[Attempt]:
     return [Attempt(**dict(row)) for row in connection.execute(SQL["attempts_of_job"], {"job_id": job_id}).fetchall()]
 
 
-def backlog(connection: sqlite3.Connection) -> int:
-    return connection.execute(SQL["backlog"]).fetchone()[0]
-
-
 def settle(connection: sqlite3.Connection, attempt: Attempt, state: DeliveryState, next_at: float) -> None:
     """Write down an attempt and what follows from it."""
     changed = connection.execute(

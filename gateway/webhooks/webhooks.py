@@ -108,9 +108,10 @@ class Webhooks:
         self._plan(found)
         return found[0] if found else None
 
-    async def backlog(self) -> int:
-        """How many deliveries are pending."""
-        return await self._store.read(rows.backlog)
+    @property
+    def pending(self) -> int:
+        """How many deliveries wait or are under way."""
+        return len(self._agenda)
 
     def _ended(self, job: Job) -> None:
         if job.webhooks:

@@ -106,7 +106,8 @@ def test_the_result_can_be_had_before_it_is_told(telling: ServedGateway) -> None
 
 def test_fals_words_for_a_result_and_for_a_failure(telling: ServedGateway, zoo: Receiver) -> None:
     good, bad = end(telling, f"{zoo.url}/ok?good"), end(telling, f"{zoo.url}/ok?bad", result=FAILURE)
-    told(telling, good), told(telling, bad)
+    told(telling, good)
+    told(telling, bad)
     payload = {name: value for name, value in OUTPUT.items() if name != "seeds"}
     ids = {"request_id": good.id, "gateway_request_id": good.id}
     assert json.loads(zoo.of("/ok?good")[0].body) == {**ids, "status": "OK", "payload": payload}

@@ -43,6 +43,8 @@ def test_a_webhook_that_waits_says_until_when(telling: ServedGateway, zoo: Recei
     zoo.wait_for("/later", 1)
     wait_for(lambda: log_of(telling, job.id).json()["deliveries"][0]["attempts"], 5, "the first attempt")
     (delivery,) = log_of(telling, job.id).json()["deliveries"]
+    metrics = httpx2.get(f"{telling.url}/metrics").text
+    assert "fooocus_webhooks_pending 1.0" in metrics
     # Asked for a minute, but the longest wait of this policy is two seconds.
     assert delivery["state"] == "pending"
     assert 0 < delivery["next_attempt_at"] - delivery["attempts"][0]["at"] < 3

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from gateway.webhooks.identity import Identity
+from schemas.errors import StoreDamaged
 from tests.gateway.webhooks.ended import end
 from tests.gateway.webhooks.receivers import Call, receiving
 from tests.support.gateway_thread import ServedGateway
@@ -123,7 +124,7 @@ def test_keys_are_drawn_once_and_readable_by_nobody_else(tmp_path: Path) -> None
 def test_a_damaged_key_is_not_replaced_in_silence(tmp_path: Path) -> None:
     Identity(tmp_path)
     (tmp_path / "ed25519").write_bytes(b"short")
-    with pytest.raises(ValueError, match="ed25519 is damaged"):
+    with pytest.raises(StoreDamaged, match="ed25519 is damaged"):
         Identity(tmp_path)
 
 
