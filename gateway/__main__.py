@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import re
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,7 @@ def main(arguments: list[str] | None = None) -> None:
     parsed.run(settings, parsed)
 
 
+_WORKER_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _FLAGS = (
     "host", "port", "tls_port", "data", "workers", "public_url", "webhook_url", "allow_private_webhooks", "apikey",
 )  # fmt: skip
@@ -113,10 +116,12 @@ def _worker_env(settings: Settings, parsed: argparse.Namespace) -> None:
     from gateway.fleet.tokens import worker_tokens
     from gateway.urls import own_url
 
+    if not _WORKER_NAME.fullmatch(parsed.name) or parsed.name.startswith("local-"):
+        sys.exit(_wrong("A worker's name has letters, digits, '.', '_' and '-', and does not begin with local-."))
     settings.data.mkdir(parents=True, exist_ok=True)
     url = settings.public_url or own_url(settings)
     for name, value in worker_environment(url, parsed.name, worker_tokens(settings).of(parsed.name)).items():
-        print(f"{name}='{value}'")
+        print(f"{name}={shlex.quote(value)}")
 
 
 def _webhook_secret(settings: Settings, parsed: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from gateway.jobs.jobs import Jobs
     from gateway.settings import Settings
     from gateway.webhooks.webhooks import Webhooks
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,8 @@ class Gateway:
         return job
 
     def _note(self, job: Job) -> None:
-        """The first lines of a job's log."""
+        """The first line of a job's log, and one in ours."""
+        log.info("A job was accepted", extra={"job": job.id})
         ahead = self.jobs.position(job.id)
         text = f"Queued with {ahead} job{'' if ahead == 1 else 's'} ahead"
         if not self.fleet.workers.warm():

@@ -17,8 +17,11 @@ def base_url(request: Request, settings: Settings) -> str:
 
     The configured public URL, else what the request itself used; `X-Forwarded-*` only if they are trusted.
     """
-    if settings.public_url:
-        return settings.public_url.rstrip("/")
+    return settings.public_url.rstrip("/") if settings.public_url else used_url(request, settings)
+
+
+def used_url(request: Request, settings: Settings) -> str:
+    """What the request itself used, also where a public URL is configured."""
     scheme, host, prefix = request.url.scheme, request.headers.get("host", ""), ""
     if settings.trust_forwarded:
         scheme = _first(request, "proto") or scheme
@@ -27,6 +30,14 @@ def base_url(request: Request, settings: Settings) -> str:
     if scheme not in ("http", "https") or not _HOST.fullmatch(host) or not _PREFIX.fullmatch(prefix):
         return own_url(settings)
     return f"{scheme}://{host}{prefix}"
+
+
+def is_base(url: str) -> bool:
+    """Whether `url` has the form of what these functions give."""
+    scheme, mark, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    known = bool(mark) and scheme in ("http", "https")
+    return known and bool(_HOST.fullmatch(host) and _PREFIX.fullmatch(slash + path))
 
 
 def own_url(settings: Settings) -> str:

@@ -152,6 +152,8 @@ class Fleet:
         self._local.replace(worker)
 
     def _ended(self, job: Job) -> None:
+        why = f": {job.failure.code}" if job.failure is not None else ""
+        log.info("A job is %s%s", job.state, why, extra={"job": job.id, "worker": job.worker})
         for worker in self.workers:
             worker.leases.discard(f"{job.id}-a{job.attempts}")
 

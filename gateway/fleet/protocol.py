@@ -26,7 +26,8 @@ from gateway.fleet.environment import ENDPOINT, MAX_RESULT
 from gateway.fleet.fleet import Fleet
 from gateway.fleet.held import unless_gone
 from gateway.fleet.workers import Worker
-from gateway.urls import base_url
+from gateway.settings import Settings
+from gateway.urls import is_base, used_url
 from schemas.errors import BadRequest, Unauthorized
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class _Caller:
         self.worker = worker
         self.call = call
         self.request = request
-        self.base_url = base_url(request, gateway.settings)
+        self.base_url = _reached_at(call, request, gateway.settings)
 
     async def take(self) -> Response:
         jobs = await self._take(1)
@@ -124,6 +125,12 @@ class _Caller:
         if not isinstance(body, dict) or not self.call.lease:
             raise BadRequest("This is no answer of a worker")
         return body
+
+
+def _reached_at(call: Call, request: Request, settings: Settings) -> str:
+    """Where this worker reaches us: what its variables say, which only uploads of its own jobs depend on."""
+    told = call.query.get("base", "")
+    return told if is_base(told) else used_url(request, settings)
 
 
 _ANSWERS: dict[tuple[str, str], Callable[[_Caller], Awaitable[Response]]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -166,11 +167,17 @@ def test_worker_env_prints_what_a_remote_worker_needs(tmp_path: Path) -> None:
     done = gateway(
         tmp_path, "worker-env", "gpu-2", "--public-url", "http://10.0.0.5:8888", GATEWAY_WORKER_SECRET=WORKER_SECRET
     )
-    variables = dict(re.findall(r"^(\w+)='(.*)'$", done.stdout, re.MULTILINE))
+    variables = dict(pair.split("=", 1) for pair in shlex.split(done.stdout))
     assert variables["RUNPOD_WEBHOOK_GET_JOB"].startswith("http://10.0.0.5:8888/worker/v2/fooocus/job-take/$ID")
     assert variables["RUNPOD_AI_API_KEY"] == WorkerTokens(WORKER_SECRET).of("gpu-2")
     assert variables["RUNPOD_POD_ID"] == "gpu-2"
     assert variables["FOOOCUS_UPLOAD_ORIGIN"] == "http://10.0.0.5:8888"
+
+
+@pytest.mark.parametrize("name", ["local-1", "a b", "", "../x", "a" * 65])
+def test_worker_names_are_plain_and_not_ours(tmp_path: Path, name: str) -> None:
+    done = gateway(tmp_path, "worker-env", name)
+    assert (done.returncode, done.stdout) == (2, "")
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])

@@ -8,6 +8,7 @@ import time
 import httpx2
 import pytest
 
+from gateway import server
 from gateway.settings import Settings
 from tests.support.gateway_thread import ServedGateway
 
@@ -85,6 +86,13 @@ def test_endless_headers_are_refused_before_they_end(served: ServedGateway) -> N
     assert raw(served, endless).startswith(b"HTTP/1.1 431")
 
 
+def test_headers_that_never_end_are_hung_up_on(served: ServedGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_HEADERS_S", 0.3)
+    started = time.monotonic()
+    assert raw(served, b"GET /healthz HTTP/1.1\r\nHost: local") == b""
+    assert time.monotonic() - started < 3
+
+
 def test_requests_of_one_connection_are_counted_apart(served: ServedGateway) -> None:
     bound = Settings().max_header_bytes
     half = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Fill: " + b"a" * (bound // 2) + b"\r\n"
@@ -110,6 +118,7 @@ def test_metrics_name_what_an_operator_asks_for(served: ServedGateway) -> None:
     text = CLIENT.get(served.url + "/metrics").text
     assert f"{ended} 1.0" in text
     assert 'fooocus_jobs{state="queued"} 0.0' in text
+    assert "fooocus_webhooks_pending 0.0" in text
     assert "canary" not in text
 
 

@@ -1,0 +1,51 @@
+"""A worker on another machine: started in a shell with what `worker-env` printed, as the README says."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.gateway import WORKER_SECRET, GatewayProcess, serving_gateway, until
+from tests.support.worker import clean_environment
+
+RUN = "/runpod/v2/fooocus"
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[GatewayProcess]:
+    """One that is known to its clients by a name which leads nowhere from here."""
+    process = GatewayProcess(tmp_path / "gateway", ["--public-url", "https://gpu.example"])
+    with serving_gateway(process):
+        yield process
+
+
+def test_it_takes_jobs_and_delivers(gateway: GatewayProcess, tmp_path: Path) -> None:
+    worker_env = [sys.executable, "-m", "gateway", "worker-env", "gpu-2", "--public-url", gateway.url]
+    environment = clean_environment(tmp_path / "worker")
+    printed = subprocess.run(
+        worker_env, cwd=tmp_path, env=environment | {"GATEWAY_WORKER_SECRET": WORKER_SECRET}, capture_output=True,
+        check=True,
+    )  # fmt: skip
+    (tmp_path / "gpu-2.env").write_bytes(printed.stdout)
+    start = f"set -a; . ./gpu-2.env; exec {sys.executable} -u -m tests.support.paper_worker"
+    worker = subprocess.Popen(["sh", "-c", start], cwd=tmp_path, env=environment, start_new_session=True)
+    try:
+        until(lambda: gateway.workers()["idle"] == 1, 60)
+        job_id = gateway.request("POST", f"{RUN}/run", {"input": {"prompt": "0.3 seconds"}})[1]["id"]
+        done = until(
+            lambda: (found := gateway.get(f"{RUN}/status/{job_id}")[1])["status"] not in ("IN_QUEUE", "IN_PROGRESS")
+            and found,
+        )
+        assert done["status"] == "COMPLETED"
+        assert done["workerId"] == "gpu-2"
+        assert done["output"]["images"][0]["url"].startswith("https://gpu.example/files/")
+    finally:
+        os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
+    until(lambda: gateway.workers()["idle"] == 0, 15)
