@@ -9,7 +9,7 @@ import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from gateway.files.names import new_id
 from gateway.files.sink import Blob, Sink, disk_errors
@@ -78,17 +78,18 @@ class Disk:
             sink.discard()
             raise
 
-    def open(self, name: str) -> int:
-        """A file descriptor of a blob. FileNotFoundError if there is none; a link is none."""
+    def open(self, name: str) -> BinaryIO:
+        """A blob, to be closed by the caller. FileNotFoundError if there is none; a link is none."""
         try:
-            return os.open(self._blobs / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            descriptor = os.open(self._blobs / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            return os.fdopen(descriptor, "rb", buffering=0)
         except OSError as error:
             if error.errno == errno.ELOOP:
                 raise FileNotFoundError(name) from None
             raise
 
     def read(self, name: str) -> bytes:
-        with os.fdopen(self.open(name), "rb") as file:
+        with self.open(name) as file:
             return file.read()
 
     def remove(self, name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from email.utils import formatdate
+from typing import BinaryIO
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -34,11 +35,12 @@ async def file_response(request: Request, file: StoredFile, disk: Disk, now: flo
     if asked is not None:
         headers["content-range"] = f"bytes {part.start}-{part.stop - 1}/{file.size}"
     status = 200 if asked is None else 206
-    descriptor = await disk.run(lambda: disk.open(file.blob))
+    # Open before the status is sent: what has gone is a 404. Nobody may come to read it; then it closes itself.
+    content = await disk.run(lambda: disk.open(file.blob))
     if request.method == "HEAD":
-        os.close(descriptor)
+        content.close()
         return Response(status_code=status, headers=headers, media_type=file.media_type)
-    return StreamingResponse(_pieces(disk, descriptor, part), status, headers, file.media_type)
+    return StreamingResponse(_pieces(disk, content, part), status, headers, file.media_type)
 
 
 def file_headers(file: StoredFile, now: float) -> dict[str, str]:
@@ -70,10 +72,8 @@ def _range_header(request: Request, headers: dict[str, str]) -> str | None:
     return request.headers.get("range") if condition in (None, headers["etag"], headers["last-modified"]) else None
 
 
-async def _pieces(disk: Disk, descriptor: int, part: range) -> AsyncIterator[bytes]:
-    try:
+async def _pieces(disk: Disk, content: BinaryIO, part: range) -> AsyncIterator[bytes]:
+    with content:
         for start in range(part.start, part.stop, PIECE):
             size = min(PIECE, part.stop - start)
-            yield await disk.run(lambda start=start, size=size: os.pread(descriptor, size, start))
-    finally:
-        os.close(descriptor)
+            yield await disk.run(lambda start=start, size=size: os.pread(content.fileno(), size, start))

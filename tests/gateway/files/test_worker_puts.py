@@ -31,6 +31,8 @@ def lease(served: ServedGateway) -> Iterator[Lease]:
     (taken,) = served.run(served.gateway.jobs.take("worker", 1, 5))
     yield taken
     served.run(served.gateway.jobs.finish(taken.id, "worker", FAILURE))
+    # So that the background's sweep takes nothing away in the middle of a later test.
+    sweep(served)
 
 
 def grant(served: ServedGateway, lease_id: str) -> UploadGrant:
