@@ -6,14 +6,15 @@
 
 from __future__ import annotations
 
+import uuid
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.doors.fal.apps import APP
-from gateway.doors.fal.errors import refusal
-from gateway.doors.fal.roots import BY_NAME, HOSTS, QUEUE
+from gateway.doors.fal.errors import REQUEST_ID, refusal
+from gateway.doors.fal.roots import BY_NAME, HOSTS, QUEUE, ROOTS
 from gateway.hosts import name_of
 from schemas.errors import BadRequest
 
@@ -31,9 +32,10 @@ class FalAddresses:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
         elif scope["path"] == PROXY:
-            await self._proxied(scope, receive, send)
+            await self._proxied(scope, receive, labelled(send))
         else:
-            await self._app(_by_host(scope), receive, send)
+            moved = _by_host(scope)
+            await self._app(moved, receive, labelled(send) if _is_fals(moved["path"]) else send)
 
     async def _proxied(self, scope: Scope, receive: Receive, send: Send) -> None:
         target = _target(Headers(scope=scope).get(TARGET, ""))
@@ -43,6 +45,22 @@ class FalAddresses:
             return
         root = HOSTS[target.hostname or ""]
         await self._app(_moved(scope, root + target.path, target.query.encode()), receive, send)
+
+
+def labelled(send: Send) -> Send:
+    """Gives replies that name no request an id of their own: Python's client takes one without for that of a broken
+    proxy, JavaScript's shows it as `requestId`."""
+
+    async def send_labelled(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).setdefault(REQUEST_ID, str(uuid.uuid4()))
+        await send(message)
+
+    return send_labelled
+
+
+def _is_fals(path: str) -> bool:
+    return any(path == root or path.startswith(f"{root}/") for root in ROOTS)
 
 
 def _target(url: str) -> SplitResult | None:

@@ -5,7 +5,6 @@ Invalid input is `{"detail": [{"loc", "msg", "type", "url", …}]}`, everything 
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,19 +51,17 @@ def _with_page(item: Any) -> Any:
     return {**item, "url": f"{ERROR_PAGES}{item['type']}"} if isinstance(item, dict) and "type" in item else item
 
 
-def refusal(error: FooocusError, request_id: str | None = None) -> JSONResponse:
+def refusal(error: FooocusError) -> JSONResponse:
     """The answer to a request that was not accepted, which may well be repeated later: 429 and 503 stay."""
-    headers = {REQUEST_ID: request_id or str(uuid.uuid4())}
     retry_after_s = getattr(error, "retry_after_s", None)
-    if retry_after_s is not None:
-        headers["retry-after"] = str(retry_after_s)
+    headers = {} if retry_after_s is None else {"retry-after": str(retry_after_s)}
     status = {408: 400, 409: 400}.get(error.status, error.status)
     return _response(Failure.of(error), status, headers)
 
 
 def not_found(what: str) -> JSONResponse:
     """404 as fal's apps give it."""
-    return JSONResponse({"detail": what}, 404, {REQUEST_ID: str(uuid.uuid4())})
+    return JSONResponse({"detail": what}, 404)
 
 
 def _response(failure: Failure, status: int, headers: Mapping[str, str]) -> JSONResponse:

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from gateway.settings import Settings
 from gateway.urls import base_url, own_url
 
-QUEUE, RUN, REST, CDN = "/queue", "/run", "/rest", "/cdn"
+QUEUE, RUN, REST, CDN = ROOTS = "/queue", "/run", "/rest", "/cdn"
 
 HOSTS = {
     "queue.fal.run": QUEUE,

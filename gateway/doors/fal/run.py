@@ -23,7 +23,7 @@ from gateway.doors.fal.route import METHODS, FalRoute
 from gateway.doors.fal.sse import HEARTBEAT_S, KEEP_ALIVE, BrokenOff, EventStream, event, paced
 from gateway.doors.fal.submit import accept
 from gateway.gateway import Gateway
-from gateway.jobs.model import Job, Progress, State
+from gateway.jobs.model import Job, Progress
 from schemas.errors import ShuttingDown
 
 News = AsyncGenerator[Any, None]
@@ -38,31 +38,33 @@ async def answer_run(gateway: Gateway, request: Request, job: Job) -> Response:
 
 
 async def answer_stream(gateway: Gateway, request: Request, job: Job) -> Response:
-    """Step previews, then the output. A job that fails before it has begun answers as `answer_run` does."""
+    """Step previews, then the output. A job that fails before its first step answers as `answer_run` does."""
     news = paced(gateway.jobs.watch(job.id), HEARTBEAT_S)
     try:
-        begun = await unless_gone(request, gateway.jobs, job.id, _beginning(news))
+        first = await unless_gone(request, gateway.jobs, job.id, _first(news))
     except BaseException:
         await news.aclose()
         raise
-    if begun is not None and begun.state.final:
+    if isinstance(first, Job):
         await news.aclose()
-        return await result_response(gateway, request, begun)
-    return EventStream(_events(gateway, request, news), job.id, lambda: gateway.jobs.cancel(job.id))
+        return await result_response(gateway, request, first)
+    events = _events(gateway, request, news, first)
+    return EventStream(events, job.id, lambda: gateway.jobs.cancel(job.id))
 
 
-async def _beginning(news: News) -> Job | None:
-    """The job once it waits no more; None when that takes longer than a connection should stay silent."""
+async def _first(news: News) -> Job | Progress | None:
+    """The first step, or the job when it ended before; None when it is silent for longer than a connection should."""
     async for item in news:
-        if item is None:
-            return None
-        if isinstance(item, Job) and item.state is not State.QUEUED:
+        if item is None or isinstance(item, Progress) or (isinstance(item, Job) and item.state.final):
             return item
-    return None
+    raise ShuttingDown
 
 
-async def _events(gateway: Gateway, request: Request, news: News) -> AsyncGenerator[bytes, None]:
+async def _events(
+    gateway: Gateway, request: Request, news: News, first: Progress | None
+) -> AsyncGenerator[bytes, None]:
     try:
+        yield KEEP_ALIVE if first is None else event(preview_of(first))
         async for item in news:
             if item is None:
                 yield KEEP_ALIVE

@@ -69,4 +69,3 @@ def test_a_refused_request_is_repeated_only_when_it_may_be_accepted_later(kind: 
     reply = refusal(error)
     assert reply.status_code not in {408, 409}
     assert (reply.status_code in {429, 503}) == (kind.status in {429, 503})
-    assert reply.headers["x-fal-request-id"]
