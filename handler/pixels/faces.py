@@ -41,7 +41,7 @@ def face_crop(pixels: np.ndarray, find: FindFace) -> np.ndarray:
     if marks is None:
         return pixels
     matrix, _ = cv2.estimateAffinePartial2D(marks, TEMPLATE[: len(marks)], method=cv2.LMEDS)
-    if matrix is None:
+    if matrix is None or not np.isfinite(matrix).all() or not matrix[:, 0].any():
         return pixels
     return cv2.warpAffine(pixels, matrix, (FACE_SIDE, FACE_SIDE), borderMode=cv2.BORDER_CONSTANT, borderValue=BORDER)
 
