@@ -20,8 +20,8 @@ SHORT_HASH = 10
 
 
 def picture_metadata(plan: Plan, image: ImagePlan, checkpoint: Path) -> Metadata | None:
-    """The metadata to embed in one picture, None when none was asked for."""
-    if not plan.output.metadata:
+    """The metadata to embed in one picture, None when none was asked for; none in one that was not sampled."""
+    if not plan.output.metadata or _factors(plan):
         return None
     record = Record(
         values=entries(plan, image, checkpoint.name),
@@ -36,6 +36,8 @@ def picture_metadata(plan: Plan, image: ImagePlan, checkpoint: Path) -> Metadata
 
 def entries(plan: Plan, image: ImagePlan, base_model: str) -> dict[str, Any]:
     """Fooocus's log entries by key, in its order; optional ones are left out at their defaults."""
+    for factor in _factors(plan):
+        return {"upscale_fast": f"{factor:g}x"}
     guidance, sampling = plan.guidance, plan.sampling
     styles = [EXPANSION, *image.styles] if image.expansion else list(image.styles)
     values: dict[str, Any] = {
@@ -71,6 +73,11 @@ def entries(plan: Plan, image: ImagePlan, base_model: str) -> dict[str, Any]:
         values[f"lora_combined_{number}"] = f"{lora.path.name} : {lora.scale}"
     scheme = str(plan.output.metadata[0]) if plan.output.metadata else False
     return values | {"metadata_scheme": scheme, "version": VERSION}
+
+
+def _factors(plan: Plan) -> list[float]:
+    """The one of a picture that is only upscaled."""
+    return [uov.factor for uov in plan.uov if not uov.diffused]
 
 
 def _refiner_entries(refiner: RefinerPlan) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.parity.networks import Networks
-from benchmarks.parity.outcome import NotCovered
 from benchmarks.parity.vectors import Case
 
 Results = Mapping[str, Any]
@@ -28,8 +27,3 @@ def has_rows_of(case: Case, *keys: str) -> bool:
     if not isinstance(rows, list) or not rows:
         return False
     return all(isinstance(row, dict) and row.keys() >= {*keys} for row in rows)
-
-
-def not_built(case: Case, networks: Networks) -> Results:
-    """Compute nothing, and say so."""
-    raise NotCovered("feature not built yet")

@@ -107,13 +107,14 @@ class UovPlan:
     """A picture to upscale or vary.
 
     image: uint8 [h, w, 3], as the request brought it; `loc` is the field. upscaled: whether the upscaler enlarges it
-    first. height, width: what it is brought to, pixels. diffused: False for a picture that is delivered like that.
-    tiled: whether the VAE works in tiles.
+    first. factor: how much larger it was asked to be. height, width: what it is brought to, pixels.
+    diffused: False for a picture that is delivered like that. tiled: whether the VAE works in tiles.
     """
 
     image: np.ndarray
     loc: Location
     upscaled: bool
+    factor: float
     height: int
     width: int
     diffused: bool

@@ -8,7 +8,7 @@ from handler.pixels.resize import three_channels
 from handler.plan.images import UOV_IMAGE, Images, goals
 from handler.plan.limits import LARGEST_AREA, check_given, check_result
 from handler.plan.plan import UovPlan
-from handler.plan.sizes import VARY_DENOISE, UovSize, upscale_size, vary_size
+from handler.plan.sizes import UPSCALE_FACTOR, VARY_DENOISE, UovSize, upscale_size, vary_size
 from schemas.enums import UovMethod
 from schemas.errors import ImageTooLarge
 from schemas.request import GenerationRequest, ImagePromptRequest, UpscaleOrVaryRequest
@@ -39,6 +39,7 @@ def plan_uov(request: GenerationRequest, images: Images) -> tuple[Uov, ...]:
         image=picture,
         loc=UOV_IMAGE,
         upscaled=not varied,
+        factor=1.0 if varied else request.advanced.upscale_value or UPSCALE_FACTOR[request.uov_method],
         height=size.image[0],
         width=size.image[1],
         diffused=size.denoise > 0,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from benchmarks.parity.areas import (
     conditioning,
     controlnet,
+    edits,
     end_to_end,
     esrgan,
     freeu,
@@ -40,7 +41,7 @@ AREAS: dict[str, tuple[Kind, ...]] = {
     "esrgan": esrgan.KINDS,
     "preview": preview.KINDS,
     "image": (*image.KINDS, *masks.KINDS),
-    "end_to_end": end_to_end.KINDS,
+    "end_to_end": (*edits.KINDS, *end_to_end.KINDS),
     "inpaint": inpaint.KINDS,
     "controlnet": controlnet.KINDS,
     "ip_adapter": ip_adapter.KINDS,

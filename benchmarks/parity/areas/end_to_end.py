@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.parity.areas.text import expand
-from benchmarks.parity.kind import Kind, Results, not_built
+from benchmarks.parity.kind import Kind, Results
 from benchmarks.parity.networks import BASE, Networks
 from benchmarks.parity.outcome import NotCovered, Omitted
 from benchmarks.parity.vectors import Case
@@ -153,11 +153,11 @@ def generation(case: Case, networks: Networks) -> Results:
         pictures = [picture.pixels for picture in engine.render(plan, lambda step: None)]
     results: dict[str, Any] = {"eval_timestep": torch.tensor(timesteps)}
     for index, pixels in enumerate(pictures):
-        results |= _picture(plan, engine, index, pixels)
-    return results | {"expected_json": {"log_entries": _log(case, plan)}}
+        results |= picture_results(plan, engine, index, pixels)
+    return results | {"expected_json": {"log_entries": log_entries(case, plan)}}
 
 
-def _picture(plan: Plan, engine: WatchedEngine, index: int, pixels: np.ndarray) -> dict[str, Any]:
+def picture_results(plan: Plan, engine: WatchedEngine, index: int, pixels: np.ndarray) -> dict[str, Any]:
     results: dict[str, Any] = {
         f"final_latent_{index}": engine.latents[index],
         f"sigmas_{index}": torch.tensor(plan.sampling.sigmas),
@@ -172,7 +172,7 @@ def _picture(plan: Plan, engine: WatchedEngine, index: int, pixels: np.ndarray) 
     return results
 
 
-def _log(case: Case, plan: Plan) -> list[list[list[Any]]]:
+def log_entries(case: Case, plan: Plan) -> list[list[list[Any]]]:
     """Fooocus's entries have a label for people first, which this worker has no use for."""
     labels = {key: label for entry in case.expected_json["log_entries"] for label, key, _ in entry}
     return [
@@ -184,12 +184,6 @@ def _is_request(case: Case) -> bool:
     return "request" in case.parameters
 
 
-def _edits(case: Case) -> bool:
-    asked = case.parameters["request"]
-    return asked["use_image"] and bool(asked["uov_image"] or asked["inpaint"])
-
-
 KINDS = (
-    Kind(lambda case: _is_request(case) and _edits(case), not_built),
     Kind(lambda case: _is_request(case) and case.has("expected", "final_latent_0"), generation),
 )

@@ -38,12 +38,12 @@ def any_upscaler(case: Case) -> Upscaler:
 
 
 def _network(case: Case) -> Esrgan:
-    """Of the case, or of the one case of the area that has a model."""
+    return esrgan(load_weights(model_of_set(case)))
+
+
+def model_of_set(case: Case) -> Path:
+    """The model of the case, or of the one case of the area that has one."""
     folders = [case.folder, *sorted(path.parent for path in (case.root / "esrgan").glob(f"*/{MODEL}"))]
-    return esrgan(load_weights(_with_model(folders)))
-
-
-def _with_model(folders: list[Path]) -> Path:
     found = [folder / MODEL for folder in folders if (folder / MODEL).is_file()]
     if not found:
         raise FileNotFoundError(f"no case of this set has a {MODEL}")

@@ -49,7 +49,7 @@ def start_inpainting(
 ) -> Start:
     """vae: the base model's. networks: over it.
 
-    new_draw: gives the noise for one VAE's posteriors: the filled picture's, and then the masked one's.
+    new_draw: gives the noise for one VAE's posteriors: the masked picture's, and then the filled one's.
     """
     part = working_part(plan, upscale)
     mask = latent_mask(torch.tensor(part.mask) / 255.0).to(vae.device)
@@ -59,8 +59,8 @@ def start_inpainting(
         return Repainted(kept if plan.from_fill else None, kept, mask)
 
     draw = new_draw()
-    own = encoded(vae, draw)
     masked = encode_masked(vae, part.picture, torch.tensor(part.mask > THRESHOLD), draw)
+    own = encoded(vae, draw)
     others = cache(lambda other: encoded(other, new_draw()))
 
     @contextmanager
