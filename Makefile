@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run serve test lint crash install install-test
+.PHONY: run serve test lint crash load install install-test
 
 run: $(VENV)/.installed
 	$(BIN)/python -u -m handler
@@ -25,6 +25,10 @@ lint: install-test
 crash: install-test
 	$(BIN)/python -m tests.gateway.crash
 
+# What the gateway bears: submits and polls a second, a queue of 100,000, memory over 100,000 jobs. Takes minutes.
+load: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.load
+
 install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml
@@ -32,7 +36,7 @@ $(VENV)/.installed: pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	touch $@
 
-install-test: $(VENV)/.installed-test .venv-s3/.installed
+install-test: $(VENV)/.installed-test .venv-s3/.installed .venv-fal/.installed
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test]"
@@ -40,4 +44,8 @@ $(VENV)/.installed-test: $(VENV)/.installed
 
 .venv-s3/.installed: tests/support/install_s3.sh tests/support/s3-requirements.txt
 	sh tests/support/install_s3.sh .venv-s3 $(PYTHON)
+	touch $@
+
+.venv-fal/.installed: $(wildcard tests/support/fal/install_fal.sh tests/support/fal/*.json tests/support/fal/*.txt)
+	sh tests/support/fal/install_fal.sh .venv-fal $(PYTHON)
 	touch $@

@@ -18,7 +18,7 @@ from gateway.jobs.records import job as record
 from gateway.jobs.records import size
 from gateway.jobs.stops import Stops
 
-RECENT_CHARS = 32 * 2**20
+RECENT_CHARS = 8 * 2**20
 """JSON kept of the jobs asked for lately."""
 
 

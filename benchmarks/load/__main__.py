@@ -1,0 +1,126 @@
+"""`python -m benchmarks.load [--seconds 10] [--backlog 100000] [--jobs 100000]` prints a table.
+
+Over HTTP through fal's door, generator and gateway on one machine: durable submits from 64 connections, status polls
+from 1,000, both again behind a backlog, hand-outs to a worker, and the start on that backlog. Then memory over many
+jobs, inside one process. One fsync of the same disk is told beside, because submits wait for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.load.connection import request
+from benchmarks.load.measure import Answer, Figures, Make, ask_at_once
+from benchmarks.load.server import HOST, Server, serving
+from benchmarks.load.soak import slope, soak
+
+SUBMITTERS, POLLERS, HANDOUTS = 64, 1000, 200
+FOR_EVER = 24 * 3600.0
+APP = "/queue/fal-ai/fooocus"
+BODY = json.dumps({"prompt": "a lighthouse at dusk, " + "detailed, " * 30, "seed": 1}).encode()
+
+
+class Run:
+    """One gateway under measurement, and the ids it gave."""
+
+    def __init__(self, server: Server, seconds: float) -> None:
+        self._server = server
+        self._seconds = seconds
+        self.ids: list[str] = []
+
+    async def submit(self, up_to: int | None = None) -> Figures:
+        """Submits for the time, or until so many jobs are accepted."""
+        asked = len(self.ids)
+        bytes_ = request("POST", APP, self._server.host, BODY)
+
+        def make() -> bytes | None:
+            nonlocal asked
+            asked += 1
+            return bytes_ if up_to is None or asked <= up_to else None
+
+        def tell(status: int, body: bytes) -> None:
+            if status == 200:
+                self.ids.append(json.loads(body)["request_id"])
+
+        return await self._measure(SUBMITTERS, self._seconds if up_to is None else FOR_EVER, make, tell)
+
+    async def poll(self) -> Figures:
+        def make() -> bytes:
+            return request("GET", f"{APP}/requests/{random.choice(self.ids)}/status", self._server.host)
+
+        return await self._measure(POLLERS, self._seconds, make)
+
+    async def hand_out(self) -> Figures:
+        """One worker takes one job after another."""
+        token = f"Authorization: {self._server.worker_token('w')}\r\n"
+        take = request("GET", "/worker/v2/fooocus/job-take/w", self._server.host, headers=token)
+        left = iter([take] * HANDOUTS)
+        return await self._measure(1, FOR_EVER, lambda: next(left, None))
+
+    async def _measure(
+        self, connections: int, seconds: float, make: Make, tell: Answer = lambda status, body: None
+    ) -> Figures:
+        before = self._server.cpu_s()
+        figures = await ask_at_once(HOST, self._server.port, connections, seconds, make, tell)
+        figures.cpu_s = self._server.cpu_s() - before
+        return figures
+
+
+def fsync_ms(folder: Path, times: int = 100) -> float:
+    """Median time of appending 4 KB and syncing."""
+    taken = []
+    with (folder / "probe").open("wb") as file:
+        for _ in range(times):
+            begun = time.monotonic()
+            file.write(bytes(4096))
+            file.flush()
+            os.fdatasync(file.fileno())
+            taken.append(time.monotonic() - begun)
+    return 1000 * sorted(taken)[times // 2]
+
+
+async def over_http(folder: Path, seconds: float, backlog: int) -> None:
+    with serving(folder / "data") as server:
+        run = Run(server, seconds)
+        print(f"{'start on an empty folder':44} {server.start_s:7.2f} s   resident {server.resident_mb():.0f} MB")
+        print((await run.submit()).row(f"submit, {SUBMITTERS} connections, queue empty at first"))
+        print((await run.poll()).row(f"status, {POLLERS} connections"))
+        await run.submit(up_to=backlog)
+        print(f"{f'{len(run.ids)} jobs wait':44} {'':9} resident {server.resident_mb():.0f} MB", flush=True)
+        print((await run.submit()).row(f"submit, {SUBMITTERS} connections, behind the backlog"))
+        print((await run.poll()).row(f"status, {POLLERS} connections, behind the backlog"))
+        print((await run.hand_out()).row("hand-out, one worker, behind the backlog"), flush=True)
+    with serving(folder / "data") as server:
+        print(f"{f'start on {len(run.ids)} waiting jobs':44} {server.start_s:7.2f} s", flush=True)
+
+
+def memory(jobs: int) -> None:
+    points: list[tuple[int, float]] = []
+    asyncio.run(soak(jobs, lambda done, mb: points.append((done, mb))))
+    steps = ", ".join(f"{mb:.0f}" for _, mb in points)
+    print(f"memory over {jobs} jobs, MB at each tenth: {steps}")
+    print(f"slope after the first tenths: {slope(points[2:]):+.3f} MB per 1,000 jobs")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=10, help="of each measurement")
+    parser.add_argument("--backlog", type=int, default=100_000)
+    parser.add_argument("--jobs", type=int, default=100_000, help="of the memory measurement; 0 leaves it out")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+        print(f"{'one fsync of this disk':44} {fsync_ms(Path(name)):7.1f} ms", flush=True)
+        asyncio.run(over_http(Path(name), options.seconds, options.backlog))
+    if options.jobs:
+        memory(options.jobs)
+
+
+if __name__ == "__main__":
+    main()
