@@ -1,5 +1,6 @@
 // The real JavaScript client, driven line by line: {"call", "args"} in, {"value"} or {"error"} out.
 // usage: node bridge.mjs PACKAGE MODE BASE [KEY]     MODE: proxy, proxy-string, middleware or fetch
+import { File } from "node:buffer";
 import readline from "node:readline";
 
 const [packageName, mode, base, key = "any-local-key"] = process.argv.slice(2);
