@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 
 CANONICAL = ("fal.run", "fal.ai", "fal.media", "fal.dev", "runpod.ai")
 """Domains whose clients may be led here by name (their TLS ends before us); nobody else can point them here."""
 
 
+@lru_cache(maxsize=1024)
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach `host`."""
     if host == "localhost" or host.endswith(".localhost"):

@@ -19,7 +19,6 @@ from schemas.errors import InternalError
 log = logging.getLogger(__name__)
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_QUIET = ("/worker/", "/healthz", "/readyz", "/metrics")
 
 
 class RequestLog:
@@ -88,7 +87,10 @@ async def _crash(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def _log_end(scope: Scope, status: int, seconds: float) -> None:
-    level = logging.DEBUG if scope["path"].startswith(_QUIET) and status < 400 else logging.INFO
+    """Reading, which clients do all the time, is said only to those who debug."""
+    level = logging.DEBUG if scope["method"] in ("GET", "HEAD", "OPTIONS") and status < 400 else logging.INFO
+    if not log.isEnabledFor(level):
+        return
     route = getattr(scope.get("route"), "path", "")
     extra = {"method": scope["method"], "route": route, "status": status, "ms": round(seconds * 1000, 1)}
     log.log(level, "%s %s %s", scope["method"], route or "(no route)", status, extra=extra)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 import uvicorn
+import uvloop
 
 from gateway import logs
 from gateway.app import create_app
@@ -38,7 +39,8 @@ def serve(settings: Settings, listener: socket.socket) -> None:
     try:
         app = create_app(settings)
         gateway: Gateway = app.state.gateway
-        asyncio.run(_run(app, gateway, listener, https))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_run(app, gateway, listener, https))
     except FooocusError as error:
         raise CannotServe(f"The gateway cannot start. {' '.join(str(error).split())} ({settings.data}).") from None
 

@@ -24,7 +24,7 @@ def gateway(home: Path, *arguments: str, **environment: str) -> subprocess.Compl
     """Run the command to its end."""
     return subprocess.run(
         [sys.executable, "-m", "gateway", *arguments],
-        cwd=home, env=clean_environment(home) | environment, capture_output=True, text=True, timeout=60,
+        cwd=home, env=clean_environment(home) | environment, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
 
 
@@ -132,7 +132,7 @@ def test_wrong_settings_are_named(tmp_path: Path, arguments: list[str], environm
 def test_it_ends_on_sigterm(tmp_path: Path) -> None:
     with serving_gateway(GatewayProcess(tmp_path)) as process:
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
         with pytest.raises(OSError, match="refused"):
             socket.create_connection(("127.0.0.1", process.port), 1)
 

@@ -29,7 +29,7 @@ from tests.support.worker import HANDLER, clean_environment, wait_for
 
 WORKER_SECRET = "a secret for the workers of tests"
 ECHO = ("-u", "-m", "tests.support.echo_worker")
-START_S = 30.0
+START_S = 120.0
 WARM_S = 120.0
 _SERVING = re.compile(r"Serving at (http://[^,]+),")
 
@@ -225,7 +225,7 @@ def render_worker(gateway: GatewayProcess, home: Path, name: str = "demo-1") -> 
     return RemoteWorker(gateway, home, name)
 
 
-def until(ready: Any, timeout_s: float = 30.0, pause_s: float = 0.02) -> Any:
+def until(ready: Any, timeout_s: float = 60.0, pause_s: float = 0.02) -> Any:
     """What `ready()` gives once it is true; AssertionError when the time is over."""
     deadline = time.monotonic() + timeout_s
     while not (value := ready()):

