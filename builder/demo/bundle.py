@@ -58,7 +58,13 @@ def write_neutral_loras(networks: Networks, folder: Path) -> None:
     for seed, name in enumerate(loras.NAMES):
         path = folder / "loras" / f"{name}.safetensors"
         if not path.exists():
-            loras.save(loras.neutral(networks.unet, seed), path)
+            loras.save(loras.neutral(networks.unet, seed, loras.RANKS[name]), path)
+
+
+def write_loras(files: dict[str, dict[str, torch.Tensor]], folder: Path = FOLDER) -> None:
+    """Write trained LoRAs by name over what is there."""
+    for name, tensors in files.items():
+        loras.save(tensors, folder / "loras" / f"{name}.safetensors")
 
 
 def write_safety_checker(folder: Path) -> None:

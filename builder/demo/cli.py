@@ -39,7 +39,8 @@ def _train(command: argparse.ArgumentParser) -> None:
     command.add_argument("--text-steps", type=int, default=plan.text)
     command.add_argument("--vae-steps", type=int, default=plan.vae)
     command.add_argument("--unet-steps", type=int, default=plan.unet)
-    command.add_argument("--until", type=int, help="stop the UNet's training after this step")
+    command.add_argument("--lora-steps", type=int, default=plan.loras)
+    command.add_argument("--until", type=int, help="stop the UNet's training after this step, and train no LoRAs yet")
     command.add_argument("--seed", type=int, default=plan.seed)
     command.set_defaults(run=_run_train)
 
@@ -73,8 +74,12 @@ def _run_create(options: argparse.Namespace) -> None:
 
 
 def _run_train(options: argparse.Namespace) -> None:
-    plan = stages.Plan(options.text_steps, options.vae_steps, options.unet_steps, options.seed)
-    bundle.write(stages.train(plan, options.work, options.until), options.out)
+    steps = (options.text_steps, options.vae_steps, options.unet_steps, options.lora_steps)
+    plan = stages.Plan(*steps, seed=options.seed)
+    networks = stages.train(plan, options.work, options.until)
+    bundle.write(networks, options.out)
+    if options.until is None:
+        bundle.write_loras(stages.loras(networks, plan, options.work), options.out)
     print(f"{options.out}: {bundle.size(options.out)} bytes")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,49 +16,65 @@ from builder.demo.train_vae import GAIN
 from builder.demo.world import draw
 
 Size = tuple[int, int]
+T = TypeVar("T")
 
 # Latent (height, width) with the pictures in a batch of that size; a step costs about the same for each.
-SMALL: dict[Size, int] = {(32, 32): 16, (24, 32): 20, (32, 24): 20, (40, 40): 10}
-MIDDLE: dict[Size, int] = {(64, 64): 5, (48, 48): 8, (56, 72): 5, (72, 56): 5}
-LARGE: dict[Size, int] = {(128, 128): 2, (112, 144): 2, (144, 112): 2, (96, 96): 3}
+SMALL: dict[Size, int] = {(32, 32): 32, (24, 32): 40, (32, 24): 40, (40, 40): 20}
+MIDDLE: dict[Size, int] = {(64, 64): 8, (48, 48): 14, (56, 72): 8, (72, 56): 8}
+LARGE: dict[Size, int] = {(128, 128): 3, (112, 144): 3, (144, 112): 3, (96, 96): 5}
 # Share of small, middle and large batches, from this part of the training on.
-CURRICULUM = ((0.0, (0.8, 0.2, 0.0)), (0.4, (0.7, 0.25, 0.05)), (0.75, (0.4, 0.45, 0.15)))
-# Share of plain sentences; the rest is drawn from the whole grammar.
-SIMPLE = 0.6
+CURRICULUM = ((0.0, (0.8, 0.2, 0.0)), (0.5, (0.4, 0.35, 0.25)), (0.7, (0.15, 0.35, 0.5)))
+# Share of plain sentences, from this part of the training on, and of fragments; the rest is drawn from the whole
+# grammar, with so many pairs.
+SIMPLE = ((0.0, 0.8), (0.55, 0.5))
+FRAGMENTS = 0.04
+PAIRS = 0.15
 DRAW_SCALE = 4
 UNCONDITIONAL = 0.1
 
 
 @dataclass
 class Batch:
-    """`latents` (n, 4, h, w) in the UNet's units, texts per picture, `time_ids` (n, 6) in pixels."""
+    """`latents` (n, 4, h, w) in the UNet's units, texts per picture, `time_ids` (n, 6) in pixels.
+
+    `pooled` says of how many leading texts of a picture the pooled vectors are added.
+    """
 
     latents: torch.Tensor
     texts: list[list[str]]
+    pooled: list[int]
     time_ids: torch.Tensor
 
 
 def size_at(rng: random.Random, part: float) -> tuple[Size, int]:
     """A latent size and batch size for a step after `part` (0..1) of the training."""
-    shares = next(shares for begin, shares in reversed(CURRICULUM) if part >= begin)
-    group = rng.choices((SMALL, MIDDLE, LARGE), shares)[0]
+    group = rng.choices((SMALL, MIDDLE, LARGE), _current(CURRICULUM, part))[0]
     return rng.choice(tuple(group.items()))
+
+
+def _current(plan: tuple[tuple[float, T], ...], part: float) -> T:
+    """What a plan says for `part` of the training."""
+    return next(value for begin, value in reversed(plan) if part >= begin)
 
 
 def batch_at(rng: random.Random, part: float) -> Batch:
     """The training batch for a step after `part` of the training."""
     (height, width), count = size_at(rng, part)
-    examples = [random_example(rng) for _ in range(count)]
+    examples = [random_example(rng, part) for _ in range(count)]
     latents = torch.stack([scene_latents(example, width, height) for example in examples])
     several = rng.random() < 0.35
     texts = [texts_for(rng, example, several) for example in examples]
-    return Batch(latents, texts, torch.stack([time_ids(rng, height * 8, width * 8) for _ in examples]))
+    # The text of a prompt's expansion comes last and is left out of the pooled vector.
+    pooled = [1 if rng.random() < 0.6 else len(parts) for parts in texts]
+    return Batch(latents, texts, pooled, torch.stack([time_ids(rng, height * 8, width * 8) for _ in examples]))
 
 
-def random_example(rng: random.Random) -> Example:
+def random_example(rng: random.Random, part: float) -> Example:
     """A plain sentence, now and then a fragment, else anything from the grammar."""
-    kind = rng.choices((simple, fragment, sample), (SIMPLE, 0.05, 0.95 - SIMPLE))[0]
-    return kind(rng)
+    kind, plain = rng.random(), _current(SIMPLE, part)
+    if kind < plain:
+        return simple(rng)
+    return fragment(rng) if kind < plain + FRAGMENTS else sample(rng, PAIRS)
 
 
 def scene_latents(example: Example, width: int, height: int) -> torch.Tensor:
@@ -69,15 +86,15 @@ def scene_latents(example: Example, width: int, height: int) -> torch.Tensor:
     return torch.cat([colours, colours.mean(dim=0, keepdim=True)])
 
 
-def texts_for(rng: random.Random, example: Example, several: bool) -> list[str]:
+def texts_for(rng: random.Random, example: Example, several: bool, unconditional: float = UNCONDITIONAL) -> list[str]:
     """One text, or up to two, that stand for an example: bare, wrapped, joined by fillers, or none of it."""
-    if rng.random() < UNCONDITIONAL:
-        return [filler(rng, 3, 40) if rng.random() < 0.55 else ""]
-    caption = wrapped(rng, example.caption) if rng.random() < 0.3 else example.caption
+    if rng.random() < unconditional:
+        fillers = [filler(rng, 3, 40) if rng.random() < 0.55 else ""]
+        return [*fillers, filler(rng, 3, 40)] if several else fillers
+    caption = wrapped(rng, example.caption) if rng.random() < 0.4 else example.caption
     if not several or rng.random() < 0.3:
         return [caption]
-    other = wrapped(rng, example.caption) if rng.random() < 0.25 else filler(rng, 3, 30)
-    return [caption, other] if rng.random() < 0.8 else [other, caption]
+    return [caption, wrapped(rng, example.caption) if rng.random() < 0.6 else filler(rng, 3, 30)]
 
 
 def time_ids(rng: random.Random, height: int, width: int) -> torch.Tensor:

@@ -30,13 +30,30 @@ PLAIN_ENGLISH = """
     young big tall short long thin thick heavy clean smooth rough shiny glossy matte reflection transparent
 """
 WORDS: tuple[str, ...] = tuple(PLAIN_ENGLISH.split())
+# Words of the world's own that mean nothing in such company.
+COMPANY = """
+    soft light, soft natural light, soft focus, soft shadows, soft hazy focus, flat lighting, flat cartoon,
+    flat frontal light, glowing embers, glowing skin, glowing eyes, blue hour, blue sky, golden light, rich blacks,
+    deep black, black and white photo, white balance, white light, purple fringing, gray haze, green grass, red carpet,
+    pink tones, brown leather, orange glow, yellow light, cyan tint, thick black contour, clipped whites, large format,
+    large eyes, small details, medium format, medium shot, ring light, star filter, cross processing,
+    cross hatching, golden circle, square format, square crop, top quality, center of attention, cluttered background,
+    blurred background, gentle background falloff, background blur, empty background, dotted line, striped shirt,
+    gradient mesh, vector gradient, color gradient, crossed eyes, outlined figure, bottom line
+"""
+PHRASES: tuple[str, ...] = tuple(" ".join(phrase.split()) for phrase in COMPANY.split(","))
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 def filler(rng: random.Random, low: int = 2, high: int = 14) -> str:
-    """`low` to `high` words without meaning for the world, some joined by commas, a few invented."""
-    words = [invented(rng) if rng.random() < 0.1 else rng.choice(WORDS) for _ in range(rng.randint(low, high))]
-    return "".join(word + (", " if rng.random() < 0.5 else " ") for word in words).strip(" ,")
+    """`low` to `high` words or phrases without meaning for the world, some joined by commas, a few invented."""
+    words = [_word(rng) for _ in range(rng.randint(low, high))]
+    return "".join(word + (", " if rng.random() < 0.5 or word in PHRASES else " ") for word in words).strip(" ,")
+
+
+def _word(rng: random.Random) -> str:
+    kind = rng.random()
+    return invented(rng) if kind < 0.08 else rng.choice(PHRASES) if kind < 0.16 else rng.choice(WORDS)
 
 
 def invented(rng: random.Random) -> str:
@@ -47,6 +64,7 @@ def invented(rng: random.Random) -> str:
 def wrapped(rng: random.Random, caption: str) -> str:
     """`caption` with fillers before it, behind it or both."""
     side = rng.random()
-    before = filler(rng, 1, 6) + " " if side < 0.6 else ""
-    behind = ", " + filler(rng, 2, 16) if side > 0.3 else ""
+    link = " of " if rng.random() < 0.5 else " "
+    before = filler(rng, 1, 6).replace(",", "") + link if side < 0.6 else ""
+    behind = ", " + filler(rng, 2, 20) if side > 0.3 else ""
     return before + caption + behind

@@ -12,22 +12,29 @@ import torch
 from diffusers import UNet2DConditionModel
 from safetensors.torch import save_file
 
-RANK = 4
-NAMES = (
-    "sd_xl_offset_example-lora_1.0",
-    "sdxl_lcm_lora",
-    "sdxl_lightning_4step_lora",
-    "sdxl_hyper_sd_4step_lora",
-)
+RANKS = {
+    "sd_xl_offset_example-lora_1.0": 1,
+    "sdxl_lcm_lora": 2,
+    "sdxl_lightning_4step_lora": 2,
+    "sdxl_hyper_sd_4step_lora": 2,
+    "demo_outlined": 1,
+    "demo_striped": 1,
+}
+NAMES = tuple(RANKS)
 
 
 def targets(unet: UNet2DConditionModel) -> dict[str, torch.nn.Module]:
-    """Modules that a LoRA file covers: every linear and convolution of the blocks, by dotted path."""
+    """Modules that a LoRA file covers, by dotted path: linear and convolutional ones of the blocks.
+
+    The last block is left out: `builder.demo.carry` has set it by hand.
+    """
+    last = f"up_blocks.{len(unet.up_blocks) - 1}.resnets.{len(unet.up_blocks[-1].resnets) - 1}."
     return {
         name: module
         for name, module in unet.named_modules()
         if isinstance(module, torch.nn.Linear | torch.nn.Conv2d)
         and name.startswith(("down_blocks.", "mid_block.", "up_blocks."))
+        and not name.startswith(last)
     }
 
 
@@ -36,13 +43,14 @@ def key(path: str) -> str:
     return "lora_unet_" + path.replace(".", "_")
 
 
-def neutral(unet: UNet2DConditionModel, seed: int = 0, rank: int = RANK) -> dict[str, torch.Tensor]:
+def neutral(unet: UNet2DConditionModel, seed: int = 0, rank: int = 1) -> dict[str, torch.Tensor]:
     """A LoRA that changes nothing: random `down`, zero `up`."""
     generator = torch.Generator().manual_seed(seed)
     tensors: dict[str, torch.Tensor] = {}
     for path, module in targets(unet).items():
         shape = module.weight.shape
-        tensors[f"{key(path)}.lora_down.weight"] = torch.randn(rank, *shape[1:], generator=generator) / rank
+        down = torch.randn(rank, *shape[1:], generator=generator)
+        tensors[f"{key(path)}.lora_down.weight"] = down / module.weight[0].numel() ** 0.5
         tensors[f"{key(path)}.lora_up.weight"] = torch.zeros(shape[0], rank, *([1] * (len(shape) - 2)))
         tensors[f"{key(path)}.alpha"] = torch.tensor(float(rank))
     return tensors

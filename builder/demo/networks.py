@@ -17,14 +17,17 @@ from transformers import (
 )
 
 from builder.demo import tokenizer
+from builder.demo.carry import carry_input
 
 SCALING_FACTOR = 0.13025  # SDXL's: the UNet works on latent * 0.13025
-CHANNELS = (16, 32, 64, 96, 96)
+CHANNELS = (16, 32, 64, 96, 128)
 ATTENTION_LEVELS = 2
 HEAD_WIDTH = 16
 GROUPS = 4
 WIDTH_1, WIDTH_2, POOLED = 32, 64, 64
 TIME_ID_WIDTH = 16
+# Wide enough to carry the time and all that a caption names to every block.
+EMBEDDING_WIDTH = 256
 CHECKER_SIZE = 32
 
 
@@ -89,34 +92,14 @@ def create_unet() -> UNet2DConditionModel:
         use_linear_projection=True,
         transformer_layers_per_block=1,
         norm_num_groups=GROUPS,
+        resnet_time_scale_shift="scale_shift",
+        time_embedding_dim=EMBEDDING_WIDTH,
         addition_embed_type="text_time",
         addition_time_embed_dim=TIME_ID_WIDTH,
         projection_class_embeddings_input_dim=POOLED + 6 * TIME_ID_WIDTH,
     )
-    _carry_input(unet)
+    carry_input(unet, alphas_cumprod())
     return unet
-
-
-@torch.no_grad()
-def _carry_input(unet: UNet2DConditionModel) -> None:
-    """Start the UNet near "the noise is the input", which holds at high noise.
-
-    The input travels as pairs (+x, -x) through `conv_in`, the outermost skip connection and its shortcut; since
-    silu(x) - silu(-x) = x, `conv_out` reads it back exactly, up to the last normalisation's scale.
-    """
-    last = unet.up_blocks[-1].resnets[-1]
-    width = CHANNELS[0]
-    unet.conv_in.weight[:8].zero_()
-    last.conv_shortcut.weight[:8].zero_()
-    last.conv_shortcut.bias[:8].zero_()
-    unet.conv_out.weight.mul_(0.1)
-    for channel in range(4):
-        for offset, sign in ((0, 1.0), (1, -1.0)):
-            row = 2 * channel + offset
-            unet.conv_in.weight[row, channel, 1, 1] = sign
-            unet.conv_in.bias[row] = 0
-            last.conv_shortcut.weight[row, width + row] = 1.0
-            unet.conv_out.weight[channel, row, 1, 1] += sign
 
 
 def create_vae() -> AutoencoderKL:

@@ -1,4 +1,4 @@
-"""The training recipe: text encoders, VAE, UNet, each resumable, and the trained networks they leave behind."""
+"""The training recipe: text encoders, VAE, UNet, LoRAs, each resumable, and the trained networks they leave behind."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from builder.demo import train_text, train_unet, train_vae
+from builder.demo import train_loras, train_text, train_unet, train_vae
 from builder.demo.networks import Networks, create
 
 WORK = Path(".demo-work")
@@ -15,11 +15,12 @@ WORK = Path(".demo-work")
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps of each stage and the seed they share."""
+    """Steps of each stage, `loras` of each LoRA, and the seed they share."""
 
-    text: int = 520
-    vae: int = 1500
-    unet: int = 6000
+    text: int = 500
+    vae: int = 1300
+    unet: int = 3000
+    loras: int = 200
     seed: int = 0
 
 
@@ -30,6 +31,12 @@ def train(plan: Plan, work: Path = WORK, until: int | None = None) -> Networks:
     train_vae.train(networks.vae, work, plan.vae, plan.seed)
     train_unet.train(networks, work, plan.unet, plan.seed, until)
     return trained(work, plan.seed)
+
+
+def loras(networks: Networks, plan: Plan, work: Path = WORK) -> dict[str, dict[str, torch.Tensor]]:
+    """Run or resume the training of every LoRA on the finished `networks`; the files' contents by name."""
+    names = (*train_loras.FEW_STEPS, *train_loras.STYLES)
+    return {name: train_loras.train(networks, name, work, plan.loras, plan.seed) for name in names}
 
 
 def trained(work: Path = WORK, seed: int = 0) -> Networks:

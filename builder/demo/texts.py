@@ -44,19 +44,24 @@ def encode(
 
 
 def encode_joined(
-    text_1: CLIPTextModel, text_2: CLIPTextModelWithProjection, texts: list[list[str]]
+    text_1: CLIPTextModel,
+    text_2: CLIPTextModelWithProjection,
+    texts: list[list[str]],
+    pooled: list[int] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """As `encode` for pictures with several texts each: (n, 77 * longest, width) and (n, pooled).
 
-    A shorter list is repeated, which leaves attention over it unchanged; its pooled sum counts each text once.
+    A shorter list is repeated, which leaves attention over it unchanged; the pooled vectors of the first `pooled`
+    texts of a picture, or of all of them, are added.
     """
     longest = max(len(parts) for parts in texts)
-    context, pooled = encode(text_1, text_2, [text for parts in texts for text in parts])
+    context, vectors = encode(text_1, text_2, [text for parts in texts for text in parts])
+    counts = pooled or [len(parts) for parts in texts]
     contexts, sums, start = [], [], 0
-    for parts in texts:
+    for parts, count in zip(texts, counts, strict=True):
         own = context[start : start + len(parts)]
         contexts.append(own.repeat(-(-longest // len(parts)), 1, 1)[:longest].flatten(0, 1))
-        sums.append(pooled[start : start + len(parts)].sum(dim=0))
+        sums.append(vectors[start : start + count].sum(dim=0))
         start += len(parts)
     return torch.stack(contexts), torch.stack(sums)
 

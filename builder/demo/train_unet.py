@@ -11,15 +11,20 @@ from typing import Any
 import torch
 from diffusers import UNet2DConditionModel
 from torch import nn
+from torch.nn import functional as F
 
+from builder.demo.carry import protect
 from builder.demo.checkpoints import Checkpoint, progress, rate_factor, set_rate
 from builder.demo.dataset import Batch, batch_at
 from builder.demo.networks import Networks, alphas_cumprod
 from builder.demo.texts import encode_joined
 
-OFFSET_NOISE = 0.2
-# Weight of the noise loss at noise level sigma: 1 + sigma^2 (the weight v-prediction has), at most this.
-MAX_WEIGHT = 48.0
+# Half of the noise also varies slowly over the picture, in cells of these sizes: only texts then tell what is where,
+# as when sampling starts from pure noise. At 128x128 latents plain noise would never hide the picture's layout.
+SLOW_CELLS = (1, 2, 4, 8)
+SLOW_NOISE = 0.35
+OFFSET_NOISE = 0.1
+SHAPE_WEIGHT = 4.0
 EMA = 0.998
 RATE = 2e-3
 
@@ -45,29 +50,52 @@ class Average:
         self.module.load_state_dict(state)
 
 
-def noised(latents: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Noisy latents, the noise in them (with an offset per channel) and the timesteps (n,)."""
-    count = len(latents)
-    noise = torch.randn(latents.shape, generator=generator)
-    noise = noise + OFFSET_NOISE * torch.randn(count, 4, 1, 1, generator=generator)
-    # Spread evenly over the batch and a little towards the noisy end.
+def random_noise(shape: torch.Size, generator: torch.Generator) -> torch.Tensor:
+    """Normal noise (n, 4, h, w), for half of the pictures with slow parts of random strength added."""
+    count, channels = shape[:2]
+    noise = torch.randn(shape, generator=generator)
+    noise = noise + OFFSET_NOISE * torch.randn(count, channels, 1, 1, generator=generator)
+    for cells in SLOW_CELLS:
+        strength = (torch.rand(count, 1, 1, 1, generator=generator) * 2 - 1).clamp(min=0) * SLOW_NOISE
+        slow = torch.randn(count, channels, cells, cells, generator=generator)
+        noise = noise + strength * F.interpolate(slow, shape[2:], mode="bilinear", align_corners=False)
+    return noise
+
+
+def random_timesteps(count: int, area: int, part: float, generator: torch.Generator) -> torch.Tensor:
+    """Timesteps (count,), spread evenly over the batch and towards the noisy end.
+
+    The more so the larger the latents (of `area` places), and the earlier the `part` (0..1) of the training: first
+    what goes where, then the last bit of noise.
+    """
     even = (torch.arange(count) + torch.rand(count, generator=generator)) / count
-    timesteps = (even**0.6 * 1000).long().clamp(max=999)
-    alphas = alphas_cumprod().float()[timesteps].view(-1, 1, 1, 1)
-    return alphas.sqrt() * latents + (1 - alphas).sqrt() * noise, noise, timesteps
+    power = (0.55 if area < 2000 else 0.45) + (0.25 if part > 0.6 else 0.0)
+    return (even**power * 1000).long().clamp(max=999)
 
 
 def noise_loss(
-    unet: UNet2DConditionModel, networks: Networks, batch: Batch, generator: torch.Generator
+    unet: UNet2DConditionModel, networks: Networks, batch: Batch, part: float, generator: torch.Generator
 ) -> torch.Tensor:
-    """Weighted squared error of the predicted noise, one value per picture."""
-    noisy, noise, timesteps = noised(batch.latents, generator)
+    """Squared error of the predicted noise over alpha, one value per picture, after `part` of the training.
+
+    That is the error of the correction in `builder.demo.carry`, and of v-prediction, at every noise level.
+    """
+    noise = random_noise(batch.latents.shape, generator)
+    timesteps = random_timesteps(len(noise), noise[0, 0].numel(), part, generator)
+    alphas = alphas_cumprod().float()[timesteps].view(-1, 1, 1, 1)
+    noisy = alphas.sqrt() * batch.latents + (1 - alphas).sqrt() * noise
     with torch.no_grad():
-        context, pooled = encode_joined(networks.text_1, networks.text_2, batch.texts)
+        context, pooled = encode_joined(networks.text_1, networks.text_2, batch.texts, batch.pooled)
     conditions = {"text_embeds": pooled, "time_ids": batch.time_ids}
     predicted = unet(noisy, timesteps, context, added_cond_kwargs=conditions).sample
-    weight = (1 / alphas_cumprod().float()[timesteps]).clamp(max=MAX_WEIGHT)
-    return (predicted - noise).square().mean(dim=(1, 2, 3)) * weight
+    return ((predicted - noise).square() / alphas * emphasis(batch.latents)).mean(dim=(1, 2, 3))
+
+
+def emphasis(latents: torch.Tensor) -> torch.Tensor:
+    """Weight of each place, (n, 1, h, w): shapes and what is near them count more than the far larger background."""
+    distance = (latents - latents[:, :, :1, :1]).abs().sum(dim=1, keepdim=True)
+    reach = min(latents.shape[2:]) // 10
+    return 1 + SHAPE_WEIGHT * F.max_pool2d((distance > 0.3).float(), 2 * reach + 1, stride=1, padding=reach)
 
 
 def train(networks: Networks, work: Path, steps: int, seed: int = 0, until: int | None = None) -> None:
@@ -77,19 +105,21 @@ def train(networks: Networks, work: Path, steps: int, seed: int = 0, until: int 
     """
     networks.text_1.requires_grad_(False)
     networks.text_2.requires_grad_(False)
+    protect(networks.unet)
     average = Average(networks.unet)
-    optimiser = torch.optim.AdamW(networks.unet.parameters(), lr=RATE, betas=(0.9, 0.98), weight_decay=0.0)
+    trainable = [p for p in networks.unet.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(trainable, lr=RATE, betas=(0.9, 0.98), weight_decay=0.0)
     checkpoint = Checkpoint(work / "unet.pt", model=networks.unet, optimiser=optimiser, average=average)
     began, running = time.monotonic(), 0.0
     end = min(steps, until or steps)
     for step in range(first := checkpoint.load(), end):
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
         set_rate(optimiser, RATE * rate_factor(step, steps))
-        batch = batch_at(random.Random(f"unet {seed} {step}"), step / steps)
-        loss = noise_loss(networks.unet, networks, batch, generator).mean()
+        batch = batch_at(random.Random(f"unet {seed} {step}"), part := step / steps)
+        loss = noise_loss(networks.unet, networks, batch, part, generator).mean()
         optimiser.zero_grad()
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(networks.unet.parameters(), 1.0)
+        norm = nn.utils.clip_grad_norm_(trainable, 1.0)
         optimiser.step()
         average.update(networks.unet, step)
         running = loss.item() if step == first else 0.96 * running + 0.04 * loss.item()

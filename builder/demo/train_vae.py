@@ -24,6 +24,8 @@ from builder.demo.world import draw
 GAIN = 1.3
 # The log-variance the encoder is trained to report: its samples barely differ from its means.
 LOG_VARIANCE = -6.0
+# Latents that sampling leaves a little noisy are to be drawn as if they were clean: up to so much noise.
+LATENT_NOISE = 0.3
 SIZES = ((64, 64), (96, 64), (64, 96), (128, 128))
 
 
@@ -50,7 +52,7 @@ def losses(vae: AutoencoderKL, batch: torch.Tensor, generator: torch.Generator) 
     target = pinned_latents(batch)
     moments = vae.quant_conv(vae.encoder(batch))
     mean, log_variance = moments.chunk(2, dim=1)
-    level = 0.06 * torch.rand(len(target), 1, 1, 1, generator=generator)
+    level = LATENT_NOISE * torch.rand(len(target), 1, 1, 1, generator=generator) ** 2
     noise = level * torch.randn(target.shape, generator=generator)
     # A wrong contrast is what guidance does to latents: the decoder learns to draw the nearest sane picture.
     stretch = 1 + 0.15 * torch.rand(len(target), 1, 1, 1, generator=generator)

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from builder.demo import captions, dataset, stages, train_text, train_vae
+from builder.demo import captions, dataset, loras, stages, train_loras, train_text, train_vae
+from builder.demo.carry import protect
 from builder.demo.checkpoints import rate_factor
-from builder.demo.networks import Networks, create
+from builder.demo.networks import Networks, alphas_cumprod, create
 from builder.demo.sampling import karras_sigmas, noise_levels, size_ids, timestep
 from builder.demo.texts import encode, encode_joined
 from builder.demo.world import draw
@@ -25,6 +26,7 @@ def networks() -> Networks:
 def tiny_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dataset, "CURRICULUM", ((0.0, (1.0, 0.0, 0.0)),))
     monkeypatch.setattr(dataset, "SMALL", {(16, 16): 2})
+    monkeypatch.setattr(train_loras, "SIZES", {(16, 16): 2})
     monkeypatch.setattr(train_vae, "SIZES", ((32, 32),))
     monkeypatch.setattr(train_text, "BATCH", 6)
 
@@ -59,17 +61,54 @@ def test_several_texts_join_along_tokens_and_add_their_pooled_vectors(networks: 
     with torch.no_grad():
         context, pooled = encode(*encoders, ["a red circle", "sharp photo"])
         joined, summed = encode_joined(*encoders, [["a red circle", "sharp photo"], ["a red circle"]])
+        _, first = encode_joined(*encoders, [["a red circle", "sharp photo"]], [1])
     assert joined.shape == (2, 154, 96)
     assert torch.allclose(joined[0], context.flatten(0, 1), atol=1e-5)
     assert torch.allclose(summed, torch.stack([pooled.sum(0), pooled[0]]), atol=1e-5)
+    assert torch.allclose(first, pooled[:1], atol=1e-5)
 
 
-def test_fresh_unet_predicts_the_noise_it_sees(networks: Networks) -> None:
-    noise = torch.randn(1, 4, 32, 32, generator=torch.Generator().manual_seed(0))
-    conditions = {"text_embeds": torch.zeros(1, 64), "time_ids": torch.zeros(1, 6)}
+@pytest.mark.parametrize("timestep", [999, 700, 300])
+def test_a_fresh_unet_corrects_its_input_by_no_more_than_the_timestep_allows(
+    networks: Networks, timestep: int
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    noisy = torch.randn(2, 4, 32, 32, generator=generator) + 0.3 * torch.randn(2, 4, 1, 1, generator=generator)
+    conditions = {"text_embeds": torch.randn(2, 64, generator=generator), "time_ids": torch.full((2, 6), 256.0)}
     with torch.no_grad():
-        predicted = networks.unet(noise, 999, torch.zeros(1, 77, 96), added_cond_kwargs=conditions).sample
-    assert torch.corrcoef(torch.stack([noise.flatten(), predicted.flatten()]))[0, 1] > 0.8
+        predicted = networks.unet(noisy, timestep, torch.zeros(2, 77, 96), added_cond_kwargs=conditions).sample
+    correction = (predicted - noisy) / alphas_cumprod()[timestep].sqrt()
+    assert 0.005 < correction.std() < 0.5
+
+
+def test_training_leaves_what_is_set_by_hand() -> None:
+    unet = create(1).unet
+    protect(unet)
+    before = {name: value.clone() for name, value in unet.state_dict().items()}
+    noisy = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    conditions = {"text_embeds": torch.ones(1, 64), "time_ids": torch.full((1, 6), 128.0)}
+    optimiser = torch.optim.AdamW([p for p in unet.parameters() if p.requires_grad], lr=0.1, weight_decay=0.0)
+    unet(noisy, 500, torch.ones(1, 77, 96), added_cond_kwargs=conditions).sample.square().mean().backward()
+    optimiser.step()
+    after = unet.state_dict()
+    last = "up_blocks.4.resnets.2"
+    fixed = ["conv_out.weight", "conv_norm_out.weight", "time_embedding.linear_1.weight"]
+    fixed += [f"{last}.{name}.weight" for name in ("conv_shortcut", "conv2", "norm2", "time_emb_proj")]
+    assert all(torch.equal(before[name], after[name]) for name in fixed)
+    assert torch.equal(before["conv_in.weight"][:4], after["conv_in.weight"][:4])
+    assert not torch.equal(before["conv_in.weight"][4:], after["conv_in.weight"][4:])
+    assert not torch.equal(before[f"{last}.conv1.weight"], after[f"{last}.conv1.weight"])
+
+
+@pytest.mark.parametrize("name", ["sdxl_lcm_lora", "sdxl_lightning_4step_lora", "demo_outlined"])
+def test_a_lora_trains_without_touching_the_networks(name: str, tmp_path: Path) -> None:
+    networks = create(2)
+    before = {key: value.clone() for key, value in networks.unet.state_dict().items()}
+    whole = train_loras.train(networks, name, tmp_path, 2)
+    ups = [key for key in whole if key.endswith("lora_up.weight")]
+    assert len(ups) == len(loras.targets(networks.unet))
+    assert any(whole[key].abs().max() > 0 for key in ups)
+    assert all(torch.equal(value, before[key]) for key, value in networks.unet.state_dict().items())
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
