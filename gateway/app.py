@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse
 from gateway import health, metrics
 from gateway.auth import Keys
 from gateway.bodies import BodyLimit
-from gateway.doors import fal, fooocus_api, playground, runpod
+from gateway.doors import fal, fooocus_api, guide, playground, runpod
 from gateway.files import routes as file_routes
 from gateway.files.files import Files
 from gateway.files.model import Limits
@@ -38,7 +38,7 @@ from gateway.webhooks.egress import Egress
 from gateway.webhooks.webhooks import Webhooks
 from schemas.errors import FooocusError
 
-DOORS: tuple[ModuleType, ...] = (fal, fooocus_api, runpod, playground)
+DOORS: tuple[ModuleType, ...] = (fal, fooocus_api, runpod, playground, guide)
 """The packages that open a door: each has `router(gateway) -> APIRouter`, and may have `MIDDLEWARE`, ASGI classes that
 lead requests to its routes, and `EXPOSED`, headers that a page of another origin may read."""
 
