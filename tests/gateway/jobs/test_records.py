@@ -164,3 +164,14 @@ async def test_counts(jobs: Jobs) -> None:
     counts = jobs.counts()
     assert (counts.queued, counts.running, counts.requeued) == (1, 1, 1)
     assert (counts.completed, counts.failed, counts.cancelled) == (1, 1, 1)
+
+
+async def test_history_by_state_and_page(jobs: Jobs) -> None:
+    done = [await run(jobs, {"images": []}) for _ in range(3)]
+    failed = await run(jobs, FAILURE)
+    waiting = await jobs.submit(new())
+    assert await jobs.history("ann", among=[State.COMPLETED]) == done[::-1]
+    assert await jobs.history("ann", among=[State.FAILED, State.QUEUED]) == [waiting, failed]
+    assert await jobs.history("ann", among=[State.COMPLETED], limit=1, offset=1) == [done[1]]
+    assert await jobs.tally("ann", "fal", [State.COMPLETED, State.FAILED]) == 4
+    assert await jobs.tally("ann", "runpod", list(State)) == 0
