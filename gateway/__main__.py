@@ -66,13 +66,20 @@ def _keys_parser(keys: argparse.ArgumentParser, common: argparse.ArgumentParser)
     actions = keys.add_subparsers(required=True, metavar="ACTION")
     add = actions.add_parser("add", parents=[common], help="make a key and show it, this once")
     add.add_argument("name", help="what it is for")
-    add.add_argument("--jobs-per-minute", type=int, metavar="N", help="jobs it may submit in a minute; 0: any number")
-    add.add_argument("--max-waiting", type=int, metavar="N", help="jobs of it that may wait; 0: any number")
+    add.add_argument("--jobs-per-minute", type=_limit, metavar="N", help="jobs it may submit a minute; 0: any number")
+    add.add_argument("--max-waiting", type=_limit, metavar="N", help="jobs of it that may wait; 0: any number")
     actions.add_parser("list", parents=[common], help="list keys; they themselves are not kept")
     revoke = actions.add_parser("revoke", parents=[common], help="make a key open nothing any more")
     revoke.add_argument("id", help="the id, as `list` shows it")
     for name, action in actions.choices.items():
         action.set_defaults(run=_keys, action=name)
+
+
+def _limit(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError
+    return value
 
 
 def _settings(flags: dict[str, Any]) -> Settings:

@@ -29,18 +29,20 @@ def router(gateway: Gateway) -> APIRouter:
 
     @routes.get("/readyz")
     async def readyz(request: Request) -> JSONResponse:
-        check_may_look(request, gateway.settings)
+        near = check_may_look(request, gateway.settings)
         workers = gateway.fleet.workers
         ready = workers.warm()
         body = {"status": "ready" if ready else "no worker is warm", "workers": workers.counts()}
-        return JSONResponse(body | {"troubles": workers.troubles()}, status_code=200 if ready else 503)
+        body |= {"troubles": workers.troubles()} if near else {}
+        return JSONResponse(body, status_code=200 if ready else 503)
 
     return routes
 
 
-def check_may_look(request: Request, settings: Settings) -> None:
-    """Raise NotFound for callers from elsewhere, also those a proxy on this machine speaks for, unless all may look."""
+def check_may_look(request: Request, settings: Settings) -> bool:
+    """Whether the caller is on this machine and speaks for itself. Raises NotFound for others, unless all may look."""
     forwarded = any(name in request.headers for name in _FORWARDED)
     near = request.client is not None and is_loopback(request.client.host) and not forwarded
     if not near and not settings.open_status:
         raise NotFound
+    return near

@@ -54,8 +54,6 @@ class _Now:
         yield workers
         pending = self._gateway.webhooks.pending
         yield GaugeMetricFamily("fooocus_webhooks_pending", "Webhooks not delivered yet", pending)
-        backlog = self._gateway.webhooks.pending
-        yield GaugeMetricFamily("fooocus_webhooks_pending", "Webhooks not delivered yet", backlog)
         yield CounterMetricFamily("fooocus_requeued", "Jobs queued again after a worker was lost", counts.requeued)
 
 

@@ -55,7 +55,10 @@ async def _run(app: object, gateway: Gateway, listener: socket.socket, https: Ht
         timeout_graceful_shutdown=_LAST_ANSWERS_S,
     )  # fmt: skip
     _announce(gateway)
-    await Server(config, gateway, https).serve(sockets=[listener])
+    server = Server(config, gateway, https)
+    await server.serve(sockets=[listener])
+    if not server.started:
+        raise CannotServe("The gateway could not start: its log says why.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,10 @@ class Fleet:
     async def lost(self, worker: Worker) -> None:
         """A worker is dead: what it had is tried again."""
         worker.leases.clear()
-        await self._jobs.lose(worker.name)
+        try:
+            await self._jobs.lose(worker.name)
+        except FooocusError as error:
+            log.error("Jobs of a dead worker wait for their leases to end: %s", error, extra={"worker": worker.name})
 
     async def _filled(self, worker: Worker, lease: Lease, base_url: str) -> dict[str, Any] | None:
         """The job with its pictures, and the address for the new ones; None when its pictures cannot be had."""

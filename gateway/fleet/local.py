@@ -89,22 +89,22 @@ class LocalWorkers:
         while not self._ending.is_set():
             started = time.monotonic()
             worker = self._workers.add_local(local_name(number))
-            code = await self._run(worker, self._log_path(number))
+            try:
+                end = await self._run(worker, self._log_path(number))
+            except OSError as error:
+                end = f"it cannot be started: {error.strerror}"
             await self._lost(worker)
             if self._ending.is_set():
                 return
             lived = worker.leaving.is_set() or time.monotonic() - started > STABLE_S
             pause = FIRST_PAUSE_S if lived else min(pause * 2, LONGEST_PAUSE_S)
-            self._note_end(worker, code, pause, self._log_path(number))
+            worker.trouble = end
+            log.error("A worker ended; the next try is in %.1f s: %s", pause, end, extra={"worker": worker.name})
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ending.wait(), pause)
 
-    def _note_end(self, worker: Worker, code: int, pause: float, path: Path) -> None:
-        worker.trouble = f"it ended with code {code}: {_last_line(path)}"
-        log.error("A worker ended; the next try is in %.1f s. %s", pause, worker.trouble, extra={"worker": worker.name})
-
-    async def _run(self, worker: Worker, path: Path) -> int:
-        """From start to end of one process; its exit code."""
+    async def _run(self, worker: Worker, path: Path) -> str:
+        """From start to end of one process; how it ended. Raises OSError when it cannot be started."""
         _make_room(path)
         with path.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
@@ -117,7 +117,7 @@ class LocalWorkers:
             process.stdin.close()
         log.info("A worker starts; it logs to %s", path, extra={"worker": worker.name})
         try:
-            return await process.wait()
+            return f"it ended with code {await process.wait()}: {_last_line(path)}"
         finally:
             del self._processes[worker]
 

@@ -120,6 +120,7 @@ def test_with_a_key_they_are(tmp_path: Path) -> None:
         (["--apikey", "short"], {}, "The setting apikey is not valid"),
         ([], {"GATEWAY_LEASE_S": "soon"}, "The setting lease_s is not valid"),
         (["--no-such-flag"], {}, "unrecognized arguments"),
+        (["keys", "add", "a", "--max-waiting", "-1"], {}, "--max-waiting"),
     ],
 )
 def test_wrong_settings_are_named(tmp_path: Path, arguments: list[str], environment: dict, said: str) -> None:

@@ -7,9 +7,12 @@ import time
 
 import httpx2
 import pytest
+from starlette.requests import Request
 
 from gateway import server
+from gateway.health import check_may_look
 from gateway.settings import Settings
+from schemas.errors import NotFound
 from tests.support.gateway_thread import ServedGateway
 
 CLIENT = httpx2.Client(trust_env=False)
@@ -107,6 +110,16 @@ def test_health_is_nobody_elses_business(served: ServedGateway, path: str) -> No
     assert CLIENT.get(served.url + path, headers={"X-Forwarded-For": "8.8.8.8"}).status_code == 404
 
 
+def test_who_may_look_from_afar_sees_no_words_of_workers() -> None:
+    """They may hold paths."""
+    near = Request({"type": "http", "client": ("127.0.0.1", 1), "headers": []})
+    afar = Request({"type": "http", "client": ("10.0.0.1", 1), "headers": []})
+    settings = Settings(open_status=True)
+    assert [check_may_look(near, settings), check_may_look(afar, settings)] == [True, False]
+    with pytest.raises(NotFound):
+        check_may_look(afar, Settings())
+
+
 def test_metrics_name_what_an_operator_asks_for(served: ServedGateway) -> None:
     waiting = served.submit({"prompt": "a canary prompt"})
     text = CLIENT.get(served.url + "/metrics").text
@@ -118,7 +131,7 @@ def test_metrics_name_what_an_operator_asks_for(served: ServedGateway) -> None:
     text = CLIENT.get(served.url + "/metrics").text
     assert f"{ended} 1.0" in text
     assert 'fooocus_jobs{state="queued"} 0.0' in text
-    assert "fooocus_webhooks_pending 0.0" in text
+    assert text.count("\nfooocus_webhooks_pending 0.0\n") == 1
     assert "canary" not in text
 
 

@@ -175,6 +175,7 @@ def test_sigterm_lets_a_running_job_finish(crashing: GatewayProcess) -> None:
     running = crashing.request("POST", f"{RUN}/run", {"input": takes(2)})[1]["id"]
     waiting = crashing.request("POST", f"{RUN}/run", {"input": takes(0)})[1]["id"]
     until(lambda: status(crashing, running)["status"] == "IN_PROGRESS", 60)
+    assert "the built-in demo model" in json.loads(crashing.log().splitlines()[0])["message"]
     crashing.terminate()
     until(lambda: "Draining" in crashing.log())
     refused, _ = crashing.request("POST", f"{RUN}/run", {"input": takes(0)})
