@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,7 +19,6 @@ from handler.engine.control.residuals import SteeredNetwork, Steering, embedded_
 from handler.engine.sampling.network import Network, Steerable
 from handler.engine.vae import FACTOR
 from handler.engine.weights import WeightsError, reported_at
-from handler.pixels.faces import find_face
 from handler.plan.model_sampling import model_sampling
 from handler.plan.plan import ControlPlan, Plan
 
@@ -70,7 +70,7 @@ def _shown(controls: Sequence[ControlPlan], plan: Plan, model: SdxlModel, models
     with reported_at(controls[0].loc):
         encoder = models.encoder()
         negative = models.negative()
-    features = encoder.encode([prompt_picture(control, find_face) for control in controls])
+    features = encoder.encode([_picture(control, models) for control in controls])
     shown = []
     for control, own in zip(controls, features, strict=True):
         with reported_at(control.loc):
@@ -80,6 +80,11 @@ def _shown(controls: Sequence[ControlPlan], plan: Plan, model: SdxlModel, models
             tokens = _pair(adapter.resampler(own[None]), against)
             shown.append(shown_picture(adapter, tokens, model.unet, control.weight, _until(control, plan)))
     return shown
+
+
+def _picture(control: ControlPlan, models: ControlModels) -> np.ndarray:
+    with reported_at(control.loc):
+        return prompt_picture(control, models.find_face)
 
 
 def _check_width(adapter: IpAdapter, width: int) -> None:

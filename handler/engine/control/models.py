@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
 from handler.engine.checkpoint import SdxlModel
@@ -12,15 +13,18 @@ from handler.engine.control.controlnet import ControlNet, is_control_lora, load_
 from handler.engine.control.files import ControlNetFiles
 from handler.engine.control.image_encoder import ImageEncoder, load_image_encoder
 from handler.engine.control.ip_adapter import IpAdapter, load_ip_adapter
+from handler.engine.control.retinaface import load_face_detector
 from handler.engine.control.state import read_state
 from handler.engine.lora.file import file_key
 from handler.engine.shelf import Shelf
 from handler.engine.weights import WeightsError
+from handler.pixels.faces import find_face
 from schemas.enums import ControlType
 from schemas.errors import ModelMissing
 
 IMAGE_ENCODER = "clip_vision/clip_vision_vit_h.safetensors"
 NEGATIVE = "controlnet/fooocus_ip_negative.safetensors"
+FACE_DETECTOR = "controlnet/detection_Resnet50_Final.pth"
 NEGATIVE_TENSOR = "data"
 ADAPTERS = {
     ControlType.IMAGE_PROMPT: "controlnet/ip-adapter-plus_sdxl_vit-h",
@@ -54,9 +58,16 @@ class ControlModels:
     def encoder(self) -> ImageEncoder:
         """What sees pictures for image prompts."""
         path, unet = self._find(IMAGE_ENCODER), self._model.unet
-        configs = self._roots[0] / "configs"
+        configs = path.parents[1] / "configs"
         key = ("encoder", file_key(path))
         return self._shelf.get(key, lambda: load_image_encoder(path, configs, unet.device, unet.dtype))
+
+    def find_face(self, pixels: np.ndarray) -> np.ndarray | None:
+        """A `FindFace`: the catalogue's detector where it is installed, else the one that needs no file."""
+        path = next((root / FACE_DETECTOR for root in self._roots if (root / FACE_DETECTOR).is_file()), None)
+        if path is None:
+            return find_face(pixels)
+        return self._shelf.get(("faces", file_key(path)), lambda: load_face_detector(path))(pixels)
 
     def negative(self) -> Tensor | None:
         """Tokens that stand against image prompts, [1, n, token width]; None where the file is not installed."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from handler.engine.weights import WeightsError, WeightsFile
+from handler.engine.pickled import load_pickled
+from handler.engine.weights import WeightsFile
 from schemas.catalogue import by_name
 
 PICKLED = frozenset({".bin", ".pth", ".pt", ".ckpt"})
@@ -23,21 +21,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
     Pickles are read only where they are the catalogue's file, byte for byte. Raises WeightsError.
     """
     if path.suffix in PICKLED:
-        return dict(_flattened("", _unpickled(path)))
+        known = by_name(f"{path.parent.name}/{path.name}")
+        return dict(_flattened("", load_pickled(path, known.sha256 if known else None)))
     with WeightsFile(path) as file:
         return {name: file.read(name) for name, entry in file.entries.items() if entry.dtype.is_floating_point}
-
-
-def _unpickled(path: Path) -> Any:
-    known = by_name(f"{path.parent.name}/{path.name}")
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if known is None or digest != known.sha256:
-            raise WeightsError(f"{path.name} is not the file of the catalogue; other files must be safetensors")
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
-        raise WeightsError(f"{path.name} cannot be read") from error
 
 
 def _flattened(prefix: str, value: Any) -> Iterator[tuple[str, Tensor]]:
