@@ -129,6 +129,19 @@ def test_a_killed_workers_job_is_run_again_and_completed_once(pair: ServedGatewa
     assert len(after & before) == len(before) // 2
 
 
+def test_a_job_that_breaks_every_worker_fails_and_the_workers_come_back(pair: ServedGateway) -> None:
+    """Each asks to be replaced and is; the job is tried as often as the settings say."""
+    data = pair.gateway.settings.data
+    before = set(processes(data))
+    ended = pair.wait(pair.submit({"prompt": "device lost"}), 120)
+    assert (ended.state, ended.attempts) == (State.FAILED, 3)
+    assert ended.failure is not None
+    assert ended.failure.code in ("worker_lost", "device_lost")
+    until(lambda: pair.gateway.fleet.workers.counts()["idle"] == 2, 120)
+    assert len(set(processes(data))) == len(before)
+    assert not set(processes(data)) & before
+
+
 def test_a_worker_that_cannot_start_says_why(tmp_path: Path) -> None:
     command = (sys.executable, "-c", "import sys; sys.exit('The model is missing.')")
     with threaded_gateway(tmp_path / "data", workers=1, worker_command=command) as served:
