@@ -1,8 +1,9 @@
 """`python -m benchmarks.load [--seconds 10] [--backlog 100000] [--jobs 100000]` prints a table.
 
 Over HTTP through fal's door, generator and gateway on one machine: durable submits from 64 connections, status polls
-from 1,000, both again behind a backlog, hand-outs to a worker, and the start on that backlog. Then memory over many
-jobs, inside one process. One fsync of the same disk is told beside, because submits wait for it.
+from 1,000; submits without HTTP, which make a backlog; the start on it, then the same behind it, and hand-outs to a
+worker. Then memory over many jobs, inside one process. One fsync of the same disk is told beside, because submits wait
+for it; CPU is the gateway's own, which says more than the rate where a machine is shared.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import os
 import random
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.load.connection import request
+from benchmarks.load.fill import fill
 from benchmarks.load.measure import Answer, Figures, Make, ask_at_once
 from benchmarks.load.server import HOST, Server, serving
 from benchmarks.load.soak import slope, soak
@@ -30,26 +33,19 @@ BODY = json.dumps({"prompt": "a lighthouse at dusk, " + "detailed, " * 30, "seed
 class Run:
     """One gateway under measurement, and the ids it gave."""
 
-    def __init__(self, server: Server, seconds: float) -> None:
+    def __init__(self, server: Server, seconds: float, ids: Sequence[str] = ()) -> None:
         self._server = server
         self._seconds = seconds
-        self.ids: list[str] = []
+        self.ids = list(ids)
 
-    async def submit(self, up_to: int | None = None) -> Figures:
-        """Submits for the time, or until so many jobs are accepted."""
-        asked = len(self.ids)
-        bytes_ = request("POST", APP, self._server.host, BODY)
-
-        def make() -> bytes | None:
-            nonlocal asked
-            asked += 1
-            return bytes_ if up_to is None or asked <= up_to else None
+    async def submit(self) -> Figures:
+        submit = request("POST", APP, self._server.host, BODY)
 
         def tell(status: int, body: bytes) -> None:
             if status == 200:
                 self.ids.append(json.loads(body)["request_id"])
 
-        return await self._measure(SUBMITTERS, self._seconds if up_to is None else FOR_EVER, make, tell)
+        return await self._measure(SUBMITTERS, self._seconds, lambda: submit, tell)
 
     async def poll(self) -> Figures:
         def make() -> bytes:
@@ -86,19 +82,25 @@ def fsync_ms(folder: Path, times: int = 100) -> float:
     return 1000 * sorted(taken)[times // 2]
 
 
-async def over_http(folder: Path, seconds: float, backlog: int) -> None:
-    with serving(folder / "data") as server:
+async def over_http(data: Path, seconds: float, backlog: int) -> None:
+    with serving(data) as server:
+        _state(server, "start on an empty folder")
         run = Run(server, seconds)
-        print(f"{'start on an empty folder':44} {server.start_s:7.2f} s   resident {server.resident_mb():.0f} MB")
         print((await run.submit()).row(f"submit, {SUBMITTERS} connections, queue empty at first"))
-        print((await run.poll()).row(f"status, {POLLERS} connections"))
-        await run.submit(up_to=backlog)
-        print(f"{f'{len(run.ids)} jobs wait':44} {'':9} resident {server.resident_mb():.0f} MB", flush=True)
+        print((await run.poll()).row(f"status, {POLLERS} connections"), flush=True)
+    ids, taken, cpu = await fill(data, run.ids[0], backlog)
+    rate, each = len(ids) / taken, 1000 * cpu / max(1, len(ids))
+    print(f"{'submit, 256 at once, without HTTP':44} {rate:7.0f}/s  CPU {each:.2f} ms each", flush=True)
+    with serving(data) as server:
+        _state(server, f"start on {backlog} waiting jobs")
+        run = Run(server, seconds, ids)
         print((await run.submit()).row(f"submit, {SUBMITTERS} connections, behind the backlog"))
         print((await run.poll()).row(f"status, {POLLERS} connections, behind the backlog"))
         print((await run.hand_out()).row("hand-out, one worker, behind the backlog"), flush=True)
-    with serving(folder / "data") as server:
-        print(f"{f'start on {len(run.ids)} waiting jobs':44} {server.start_s:7.2f} s", flush=True)
+
+
+def _state(server: Server, what: str) -> None:
+    print(f"{what:44} {server.start_s:7.2f} s   resident {server.resident_mb():.0f} MB", flush=True)
 
 
 def memory(jobs: int) -> None:
@@ -117,7 +119,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
         print(f"{'one fsync of this disk':44} {fsync_ms(Path(name)):7.1f} ms", flush=True)
-        asyncio.run(over_http(Path(name), options.seconds, options.backlog))
+        asyncio.run(over_http(Path(name) / "data", options.seconds, options.backlog))
     if options.jobs:
         memory(options.jobs)
 

@@ -73,10 +73,11 @@ class Jobs:
         if known is not None:
             return known
         values = new_row(new, self._board.policy, self._board.clock.time())
-        self._entering += 1
         done = self._store.post(partial(transitions.insert, values=values), self._entered)
-        done.add_done_callback(self._no_longer_entering)
-        row, _ = await done
+        self._entering += 1
+        done.add_done_callback(self._not_entered)
+        # A caller that leaves must not end the bookkeeping: the write goes on without it.
+        row, _ = await asyncio.shield(done)
         return self._board.recent.get(row["id"]) or record(row)
 
     async def fail_at_once(self, new: NewJob, error: FooocusError) -> Job:
@@ -332,11 +333,13 @@ class Jobs:
 
     def _entered(self, inserted: tuple[sqlite3.Row, bool]) -> None:
         row, is_new = inserted
+        self._entering -= 1
         if is_new:
             self._board.queued(row)
 
-    def _no_longer_entering(self, _: asyncio.Future[Any]) -> None:
-        self._entering -= 1
+    def _not_entered(self, done: asyncio.Future[Any]) -> None:
+        if done.exception() is not None:
+            self._entering -= 1
 
     def _cancelling(
         self, job_id: str, among: frozenset[State]

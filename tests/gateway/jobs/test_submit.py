@@ -56,6 +56,26 @@ async def test_a_full_queue_refuses_and_keeps_nothing(open_jobs: Open, tmp_path:
     await jobs.submit(new())
 
 
+async def test_the_last_place_is_given_too(open_jobs: Open) -> None:
+    jobs = await open_jobs(max_queued=40)
+    left = iter(range(40))
+
+    async def client() -> None:
+        for _ in left:
+            await jobs.submit(new())
+
+    await asyncio.gather(*(client() for _ in range(8)))
+    with pytest.raises(QueueFull):
+        await jobs.submit(new())
+    await jobs.take("w", 3, 5)
+    for key in ("a", "a", "b"):
+        await jobs.submit(new(idempotency_key=key))
+    with pytest.raises(IdempotencyConflict):
+        await jobs.submit(new(idempotency_key="b", input={}))
+    await jobs.submit(new())
+    assert jobs.counts().queued == 40
+
+
 async def test_a_submitter_may_ask_for_a_short_queue(jobs: Jobs) -> None:
     for _ in range(3):
         await jobs.submit(new())
