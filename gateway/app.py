@@ -30,6 +30,7 @@ from gateway.jobs.jobs import Jobs
 from gateway.jobs.policy import Policy
 from gateway.jobs.store import Store
 from gateway.middleware import HostGuard, RequestLog
+from gateway.origins import OriginGuard
 from gateway.settings import Settings
 from gateway.urls import own_url
 from gateway.webhooks import policy as webhook_policy
@@ -132,6 +133,7 @@ def _middleware(settings: Settings, gateway: Gateway) -> list[Middleware]:
             max_age=86400,
         ),
         Middleware(HostGuard, needed=lambda: not gateway.keys.required, allowed=names),
+        Middleware(OriginGuard, needed=lambda: not gateway.keys.required, named=settings.cors_origins),
         *map(Middleware, _of_doors("MIDDLEWARE")),
         Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
     ]

@@ -42,7 +42,8 @@ class Settings(BaseSettings):
         Field(description="JSON list of further host names a gateway without keys answers to"),
     ] = ()
     cors_origins: Annotated[
-        tuple[str, ...], Field(description="JSON list of web origins whose pages may read answers")
+        tuple[str, ...],
+        Field(description="JSON list of web origins whose pages are served. Without keys `*` means this machine's"),
     ] = ("*",)
     open_status: Annotated[
         bool, Field(description="Serve `/healthz`, `/readyz` and `/metrics` to other machines too")

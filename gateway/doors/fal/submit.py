@@ -22,6 +22,9 @@ DOOR = "fal"
 DIALECT = "fal"
 """Name of fal's payload and signature among the webhooks' dialects."""
 
+_OF_THE_USER = ("none", "same-origin")
+"""Where a GET without an Origin comes from when no other page made it (https://www.w3.org/TR/fetch-metadata/)."""
+
 _NOT_INPUT = (WEBHOOK, MAX_QUEUE_LENGTH, "fal_jwt_token")
 
 
@@ -55,6 +58,8 @@ def canonical(endpoint: Endpoint, body: Any) -> dict[str, Any]:
 async def _body(request: Request, gateway: Gateway) -> Any:
     """The input as it came. JavaScript's client sends none at all for an absent one, and a query for `GET`."""
     if request.method == "GET":
+        if "origin" not in request.headers and request.headers.get("sec-fetch-site", "none") not in _OF_THE_USER:
+            raise BadRequest("An image or a link in a page of another origin submits nothing")
         return {name: text for name, text in request.query_params.items() if name not in _NOT_INPUT}
     body = await read_json(request, gateway.settings)
     return {} if body is None else body

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.doors.fal.apps import ENDPOINTS
-from tests.gateway.doors.fal.conftest import APP, Door
+from tests.gateway.doors.fal.conftest import APP, KEY, Door
 
 ORIGIN = {"Origin": "http://localhost:3000"}
 SENT = (
@@ -45,6 +45,30 @@ def test_a_page_can_read_what_the_client_needs(door: Door) -> None:
     exposed = {name.strip().lower() for name in reply.headers["access-control-expose-headers"].split(",")}
     assert exposed >= set(NEEDED)
     assert "access-control-allow-credentials" not in reply.headers
+
+
+@pytest.mark.parametrize("origin", ["https://example.com", "null", "http://localhost.example.com", "http://[::1"])
+def test_without_keys_foreign_pages_get_nothing(door: Door, locked: Door, origin: str) -> None:
+    """Not even by a request that needs no preflight; with a key, the key decides."""
+    headers = {"Origin": origin, "Content-Type": "text/plain"}
+    refused = door.http.post(f"/run/{APP}", content=b"{}", headers=headers)
+    assert (refused.status_code, refused.json()["error_type"]) == (403, "origin_refused")
+    keyed = locked.http.post(f"/queue/{APP}", content=b"{}", headers={**headers, "Authorization": f"Key {KEY}"})
+    assert keyed.status_code == 200
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:3000", "https://127.0.0.1", "http://[::1]:5173", None])
+def test_pages_of_this_machine_and_programs_are_served(door: Door, origin: str | None) -> None:
+    headers = {} if origin is None else {"Origin": origin}
+    assert door.http.post(f"/queue/{APP}", json={}, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("mode", ["no-cors", "navigate"])
+def test_an_image_or_link_in_a_foreign_page_submits_nothing(door: Door, mode: str) -> None:
+    foreign = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": mode}
+    assert door.http.get(f"/queue/{APP}", params={"prompt": "x"}, headers=foreign).status_code == 400
+    typed = {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"}
+    assert door.http.get(f"/queue/{APP}", params={"prompt": "x"}, headers=typed).status_code == 200
 
 
 @pytest.mark.parametrize("endpoint_id", ENDPOINTS)
