@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.fleet import workers
 from tests.support.gateway import WORKER_SECRET, GatewayProcess, serving_gateway, until
+from tests.support.gateway_thread import threaded_gateway
+from tests.support.protocol_worker import ProtocolWorker
 from tests.support.worker import clean_environment
 
 RUN = "/runpod/v2/fooocus"
@@ -49,3 +52,27 @@ def test_it_takes_jobs_and_delivers(gateway: GatewayProcess, tmp_path: Path) -> 
         os.killpg(worker.pid, signal.SIGKILL)
         worker.wait()
     until(lambda: gateway.workers()["idle"] == 0, 15)
+
+
+def test_a_heartbeat_that_outlives_its_worker_does_not_keep_the_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kill -9 of the main process: the SDK's heartbeat process goes on claiming the job, for ever if one lets it."""
+    monkeypatch.setattr(workers, "SILENCE_S", 2.0)
+    with threaded_gateway(tmp_path / "data", lease_s=600) as served:
+        environment = clean_environment(tmp_path / "worker") | served.environment("gpu-3")
+        environment["RUNPOD_PING_INTERVAL"] = "1000"
+        command = [sys.executable, "-u", "-m", "tests.support.paper_worker"]
+        worker = subprocess.Popen(command, env=environment, start_new_session=True)
+        try:
+            job = served.submit({"prompt": "600 seconds"})
+            until(lambda: served.gateway.jobs.progress(job.id))
+            os.kill(worker.pid, signal.SIGKILL)
+            taken = until(ProtocolWorker(served, "other").take)
+            assert taken["id"] == f"{job.id}-a2"
+            # The heartbeat is what is left of its process group.
+            worker.wait()
+            os.killpg(worker.pid, 0)
+        finally:
+            os.killpg(worker.pid, signal.SIGKILL)
+            worker.wait()
