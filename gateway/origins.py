@@ -11,10 +11,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.hosts import is_loopback, name_of
 
+_FILES = "/files/"
+
 
 class OriginGuard:
     """While no key is needed, answers pages of this machine and of the origins that are named, and no others: any page
-    its user visits could render here otherwise, and read what others did. `*` names none."""
+    its user visits could render here otherwise, and read what others did. `*` names none. Files are for whoever knows
+    their address."""
 
     def __init__(self, app: ASGIApp, needed: Callable[[], bool], named: tuple[str, ...]) -> None:
         self._app = app
@@ -22,7 +25,8 @@ class OriginGuard:
         self._named = frozenset(origin.rstrip("/").lower() for origin in named)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and self._needed() and not self._welcome(Headers(scope=scope)):
+        guarded = scope["type"] == "http" and not scope["path"].startswith(_FILES)
+        if guarded and self._needed() and not self._welcome(Headers(scope=scope)):
             message = "This gateway has no keys and answers only to pages of this machine (GATEWAY_CORS_ORIGINS)"
             response = JSONResponse({"detail": message, "error_type": "origin_refused"}, status_code=403)
             await response(scope, receive, send)
