@@ -72,6 +72,15 @@ def test_slots_of_every_kind_alone_and_together(client: Client, control_files: P
     assert pixels(skipped)[0] != made[0]
 
 
+def test_mixing_with_inpaint_and_vary(client: Client, control_files: Path) -> None:
+    slot = {"image_prompt_1": {"type": "PyraCanny", "image_url": DRAWING, "weight": 1.0, "stop_at": 1.0}}
+    inpaint = small(endpoint="inpaint", inpaint_image_url=DRAWING, mask_image_url=DRAWING, invert_mask=True, **slot)
+    vary = small(endpoint="upscale-or-vary", uov_image_url=DRAWING, uov_method="Vary (Strong)", **slot)
+    for body, switch in ((inpaint, "mixing_image_prompt_and_inpaint"), (vary, "mixing_image_prompt_and_vary_upscale")):
+        apart, mixed = (client.result(job_id) for job_id in [client.run(body), client.run(body | {switch: True})])
+        assert pixels(apart) != pixels(mixed)
+
+
 def test_a_missing_model_and_a_damaged_one(client: Client, control_files: Path) -> None:
     record = client.done(slots("CPDS"))
     assert record["error"].startswith("MODEL_MISSING: ")
