@@ -146,14 +146,14 @@ def test_who_leaves_a_run_takes_the_job_along(painting: GatewayProcess) -> None:
     assert 'outcome="cancelled"' in ended
 
 
-def test_an_uploaded_picture_is_used(painters: Clients, painting: GatewayProcess) -> None:
-    """JavaScript uploads the file in the input; what it shows steers the picture."""
-    client = painters("js-proxy")
-    sink = io.BytesIO()
-    Image.fromarray(np.tile(np.arange(64, dtype=np.uint8)[:, None, None] * 4, (1, 64, 3))).save(sink, "PNG")
-    file = {"$file": {"base64": base64.b64encode(sink.getvalue()).decode(), "type": "image/png", "name": "in.png"}}
-    done = client.subscribe(f"{APP}/upscale-or-vary", {**QUICK, "uov_image_url": file, "uov_method": "Vary (Subtle)"})
-    assert done.data["images"][0]["url"].startswith(painting.url)
+def test_the_worker_sees_what_was_uploaded(painters: Clients) -> None:
+    """JavaScript uploads the file in the input; the worker, which fetches nothing from here, finds it damaged."""
+    damaged = b"\x89PNG\r\n\x1a\n" + bytes(1000)
+    file = {"$file": {"base64": base64.b64encode(damaged).decode(), "type": "image/png", "name": "in.png"}}
+    with pytest.raises(ClientError) as refused:
+        painters("js-proxy").subscribe(f"{APP}/upscale-or-vary", {**QUICK, "uov_image_url": file})
+    (detail,) = refused.value.detail
+    assert (detail["loc"], detail["type"]) == (["body", "uov_image_url"], "image_load_error")
 
 
 def _log(client: Client, request_id: str) -> str:

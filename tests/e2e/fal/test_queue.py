@@ -24,7 +24,7 @@ def client(request: pytest.FixtureRequest, clients: Clients) -> Client:
 def test_a_request_from_submit_to_cancel(client: Client) -> None:
     """Submitted with everything a client can say, looked at, cancelled, and asked for its result in each state."""
     request_id = client.submit(
-        APP, INPUT, webhook="https://example.com/hook?a=1&b=2", start_timeout=600,
+        APP, INPUT, webhook="http://127.0.0.1:9/hook?a=1&b=2", start_timeout=600,
         priority="low", hint="gpu-7", headers={"X-Fal-No-Retry": "1", "X-Fal-Store-IO": "0"},
     )  # fmt: skip
     plain = client.status(APP, request_id)
