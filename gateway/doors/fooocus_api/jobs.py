@@ -86,6 +86,7 @@ async def _one(gateway: Gateway, job: Job | None, delete: bool) -> Any:
     if not job.state.final:
         await gateway.jobs.cancel(job.id)
     await gateway.jobs.delete(job.id)
+    await gateway.files.drop_job(job.id)
     return {"message": "Deleted"}
 
 

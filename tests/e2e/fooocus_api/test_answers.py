@@ -1,0 +1,292 @@
+"""Fooocus-API's answers over real HTTP, key for key; among them what its users complained about most.
+
+The pictures here come from a worker that draws nothing; `test_document.py` looks at drawn ones.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from PIL import Image
+
+from tests.support.gateway import GatewayProcess, RemoteWorker, joined, serving_gateway, until
+from tests.support.paper_worker import PNG
+
+T2I = "/v1/generation/text-to-image"
+KEYS = ["job_id", "job_type", "job_stage", "job_progress", "job_status", "job_step_preview", "job_result"]
+PAPER = ("-u", "-m", "tests.support.paper_worker")
+
+
+def paper_worker(gateway: GatewayProcess, home: Path) -> RemoteWorker:
+    return RemoteWorker(gateway, home, "paper-1", PAPER)
+
+
+@pytest.fixture(scope="module")
+def paper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    """A gateway whose worker is quick and draws nothing."""
+    home = tmp_path_factory.mktemp("paper")
+    process = GatewayProcess(home / "gateway", environment={"GATEWAY_ALLOW_PRIVATE_WEBHOOKS": "true"})
+    with serving_gateway(process), joined(paper_worker(process, home)):
+        yield process
+
+
+@pytest.fixture(scope="module")
+def api(paper: GatewayProcess) -> str:
+    return paper.url
+
+
+def submit(api: str, **body: Any) -> dict[str, Any]:
+    """An asynchronous job, as just accepted."""
+    return requests.post(api + T2I, json={"async_process": True, **body}, timeout=30).json()
+
+
+def query(api: str, job_id: str, **more: Any) -> dict[str, Any]:
+    return requests.get(f"{api}/v1/generation/query-job", params={"job_id": job_id, **more}, timeout=30).json()
+
+
+def ended(api: str, job_id: str) -> dict[str, Any]:
+    return until(lambda: (job := query(api, job_id))["job_stage"] in ("SUCCESS", "ERROR") and job)
+
+
+def test_a_synchronous_call_gives_an_array_with_text_seeds(api: str) -> None:
+    (image,) = requests.post(api + T2I, json={}, timeout=30).json()
+    assert list(image) == ["base64", "url", "seed", "finish_reason"]
+    assert (image["base64"], image["seed"], image["finish_reason"]) == (None, "1", "SUCCESS")
+    assert requests.get(image["url"], timeout=30).content == PNG
+
+
+def test_base64_is_bare_as_the_document_has_it(api: str) -> None:
+    (image,) = requests.post(api + T2I, json={"require_base64": True}, timeout=30).json()
+    assert base64.b64decode(image["base64"], validate=True) == PNG
+
+
+@pytest.mark.parametrize(
+    ("headers", "params"), [({"Accept": "image/png"}, {}), ({"Accept": "application/json"}, {"accept": "image/png"})]
+)
+def test_the_picture_itself_when_asked_for(api: str, headers: dict[str, str], params: dict[str, str]) -> None:
+    answer = requests.post(api + T2I, json={"save_extension": "webp"}, headers=headers, params=params, timeout=30)
+    assert answer.headers["content-type"] == "image/png"
+    assert Image.open(io.BytesIO(answer.content)).format == "PNG"
+
+
+def test_a_longer_accept_list_stays_json(api: str) -> None:
+    headers = {"Accept": "image/png, */*"}
+    assert isinstance(requests.post(api + T2I, json={}, headers=headers, timeout=30).json(), list)
+
+
+def test_an_asynchronous_job_from_waiting_to_success(api: str) -> None:
+    job = submit(api, prompt="2 seconds")
+    assert list(job) == KEYS
+    assert (job["job_type"], job["job_stage"], job["job_progress"]) == ("Text to Image", "WAITING", 0)
+    running = until(lambda: (now := query(api, job["job_id"]))["job_progress"] > 15 and now)
+    assert running["job_stage"] == "RUNNING", "Not WAITING, as later versions of the original said"
+    assert running["job_status"].startswith("Step ")
+    assert running["job_status"].endswith(" in the 1-th Sampling")
+    done = ended(api, job["job_id"])
+    assert (done["job_stage"], done["job_progress"], done["job_status"]) == ("SUCCESS", 100, "Finished")
+    assert [image["finish_reason"] for image in done["job_result"]] == ["SUCCESS"]
+    assert query(api, job["job_id"]) == done, "Asking again gives the same"
+
+
+def test_progress_never_steps_back(api: str) -> None:
+    job = submit(api, prompt="1 seconds")
+    seen = []
+    while not seen or seen[-1] < 100:
+        seen.append(query(api, job["job_id"])["job_progress"])
+    assert seen == sorted(seen)
+
+
+def test_an_unknown_job_is_a_404_with_a_job_object(api: str) -> None:
+    answer = requests.get(f"{api}/v1/generation/query-job", params={"job_id": "nothing"}, timeout=30)
+    assert answer.status_code == 404
+    assert answer.json() == dict.fromkeys(KEYS) | {
+        "job_id": "", "job_type": "Not Found", "job_stage": "ERROR", "job_progress": 0,
+        "job_status": "Job not found",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"performance_selection": "Turbo"}, ["performance_selection"]),
+        ({"image_number": 33}, ["image_number"]),
+        ({"aspect_ratios_selection": "wide"}, ["aspect_ratios_selection"]),
+        ({"aspect_ratios_selection": "1001*1001"}, ["aspect_ratios_selection"]),
+        ({"style_selections": ["No Such Style"]}, ["style_selections", 0]),
+        ({"advanced_params": {"adm_scaler_end": 2}}, ["advanced_params", "adm_scaler_end"]),
+        ({"advanced_params": {"sampler_name": "magic"}}, ["advanced_params", "sampler_name"]),
+        ({"loras": [{"weight": 1}]}, ["loras", 0, "model_name"]),
+        ({"meta_scheme": "a111"}, ["meta_scheme"]),
+        ({"save_extension": "gif"}, ["save_extension"]),
+    ],
+)
+def test_each_bad_field_is_a_422_that_names_it(api: str, body: dict[str, Any], field: list[Any]) -> None:
+    answer = requests.post(api + T2I, json=body, timeout=30)
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == ["body", *field]
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"5"])
+def test_a_body_that_is_no_object_is_refused_or_empty(api: str, body: bytes) -> None:
+    headers = {"Content-Type": "application/json"}
+    status = requests.post(api + T2I, data=body, headers=headers, timeout=30).status_code
+    assert status == (200 if body in (b"", b"null") else 400 if body == b"{" else 422)
+
+
+def test_stop_ends_what_runs_and_leaves_what_waits(api: str) -> None:
+    running, waiting = submit(api, prompt="60 seconds"), submit(api)
+    until(lambda: query(api, running["job_id"])["job_stage"] == "RUNNING")
+    assert requests.post(f"{api}/v1/generation/stop", timeout=30).json() == {"msg": "success"}
+    assert ended(api, running["job_id"])["job_stage"] == "ERROR"
+    assert ended(api, waiting["job_id"])["job_stage"] == "SUCCESS"
+
+
+def test_stop_while_nothing_runs_does_not_harm_the_next_job(api: str) -> None:
+    requests.post(f"{api}/v1/generation/stop", timeout=30)
+    assert ended(api, submit(api)["job_id"])["job_stage"] == "SUCCESS"
+
+
+def test_a_stopped_synchronous_call_says_so(api: str) -> None:
+    answers: list[Any] = []
+    body = {"prompt": "60 seconds", "image_seed": 5}
+    call = threading.Thread(target=lambda: answers.append(requests.post(api + T2I, json=body, timeout=60).json()))
+    call.start()
+    until(lambda: requests.get(f"{api}/v1/generation/job-queue", timeout=30).json()["running_size"])
+    until(lambda: requests.post(f"{api}/v1/generation/stop", timeout=30) and not call.is_alive(), pause_s=0.2)
+    assert answers == [[{"base64": None, "url": None, "seed": "5", "finish_reason": "USER_CANCEL"}]]
+
+
+def test_a_client_that_goes_away_cancels_its_synchronous_job(api: str) -> None:
+    with pytest.raises(requests.exceptions.ReadTimeout):
+        requests.post(api + T2I, json={"prompt": "60 seconds"}, timeout=(5, 1))
+    until(lambda: requests.get(f"{api}/v1/generation/job-queue", timeout=30).json()["running_size"] == 0)
+
+
+def test_history_has_pages_single_jobs_and_removal(api: str) -> None:
+    ids = [ended(api, submit(api)["job_id"])["job_id"] for _ in range(3)]
+    ask = f"{api}/v1/generation/job-history"
+    page = requests.get(ask, params={"page_size": 2}, timeout=30).json()
+    assert [job["job_id"] for job in page["history"]] == [ids[2], ids[1]]
+    one = requests.get(ask, params={"job_id": ids[0]}, timeout=30).json()["history"]
+    assert [(job["job_id"], job["is_finished"]) for job in one] == [(ids[0], True)]
+    assert one[0]["in_queue_mills"] <= one[0]["start_mills"] <= one[0]["finish_mills"]
+    url = query(api, ids[0])["job_result"][0]["url"]
+    gone = requests.get(ask, params={"job_id": ids[0], "delete": "true"}, timeout=30).json()
+    assert gone == {"message": "Deleted"}
+    assert query(api, ids[0])["job_type"] == "Not Found"
+    until(lambda: requests.get(url, timeout=30).status_code == 404)
+    assert requests.get(ask, params={"job_id": ids[0], "delete": "true"}, timeout=30).json() == {"message": "Not found"}
+
+
+def test_both_paths_of_the_queue(api: str) -> None:
+    last = submit(api)["job_id"]
+    for path in ("/v1/generation/job-queue", "/v1/engines/job-queue"):
+        assert requests.get(api + path, timeout=30).json()["last_job_id"] == last
+    ended(api, last)
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/generation/image-enhance", "/v2/generation/image-enhance", "/v1/tools/generate_mask"]
+)
+def test_what_is_not_there_says_so(api: str, path: str) -> None:
+    answer = requests.post(api + path, json={}, timeout=30)
+    assert answer.status_code == 501
+    assert "not implemented" in answer.json()["detail"]
+
+
+def test_the_webhook_has_two_keys(api: str) -> None:
+    with receiver() as (url, posts):
+        job = submit(api, webhook_url=url)
+        post = until(lambda: posts and posts[0])
+    result = [{"url": image["url"], "seed": image["seed"]} for image in ended(api, job["job_id"])["job_result"]]
+    assert list(post) == ["job_id", "job_result"]
+    assert post["job_id"] == job["job_id"]
+    assert [image["seed"] for image in post["job_result"]] == [image["seed"] for image in result]
+    assert [Path(image["url"]).name for image in post["job_result"]] == [Path(image["url"]).name for image in result]
+
+
+@contextlib.contextmanager
+def receiver() -> Iterator[tuple[str, list[Any]]]:
+    """A server that takes webhooks; its URL and the bodies so far."""
+    posts: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            posts.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/status", posts
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_full_queue_in_each_shape(tmp_path: Path) -> None:
+    with serving_gateway(GatewayProcess(tmp_path, environment={"GATEWAY_MAX_QUEUED": "1"})) as gateway:
+        assert submit(gateway.url)["job_stage"] == "WAITING"
+        full = [{"base64": None, "url": None, "seed": "", "finish_reason": "QUEUE_IS_FULL"}]
+        assert requests.post(gateway.url + T2I, json={}, timeout=30).json() == full
+        refused = submit(gateway.url)
+        assert list(refused) == KEYS
+        assert (refused["job_id"], refused["job_stage"], refused["job_result"]) == ("", "ERROR", full)
+        answer = requests.post(gateway.url + T2I, json={}, headers={"Accept": "image/png"}, timeout=30)
+        assert (answer.status_code, answer.text) == (409, "QUEUE_IS_FULL")
+
+
+def test_job_ids_survive_a_restart_and_one_error_locks_nothing(tmp_path: Path) -> None:
+    process = GatewayProcess(tmp_path / "gateway")
+    with serving_gateway(process):
+        job = submit(process.url)
+        process.kill()
+        process.start()
+        assert query(process.url, job["job_id"])["job_stage"] == "WAITING"
+        with joined(paper_worker(process, tmp_path)):
+            assert ended(process.url, job["job_id"])["job_stage"] == "SUCCESS"
+            assert ended(process.url, submit(process.url)["job_id"])["job_stage"] == "SUCCESS"
+
+
+def test_a_key_opens_and_its_absence_is_a_403(tmp_path: Path) -> None:
+    with serving_gateway(GatewayProcess(tmp_path, environment={"GATEWAY_APIKEY": "the right key"})) as gateway:
+        for path in ("/ping", "/v1/engines/styles", "/v1/generation/job-queue"):
+            answer = requests.get(gateway.url + path, timeout=30)
+            assert (answer.status_code, answer.json()) == (403, {"detail": "Forbidden"})
+        headers = {"X-API-KEY": "the right key"}
+        assert requests.get(gateway.url + "/ping", headers=headers, timeout=30).json() == "pong"
+        assert requests.get(gateway.url + "/docs", timeout=30).status_code == 200
+
+
+def test_blocking_calls_hold_no_thread_each(api: str) -> None:
+    """Sixty waiting callers (the original has forty threads), and the server answers others at once."""
+    first = submit(api, prompt="4 seconds")
+
+    def wait() -> None:
+        with contextlib.suppress(requests.RequestException):  # the gateway of these tests ends before all are served
+            requests.post(api + T2I, json={}, timeout=120)
+
+    calls = [threading.Thread(target=wait, daemon=True) for _ in range(60)]
+    for call in calls:
+        call.start()
+    until(lambda: requests.get(f"{api}/v1/generation/job-queue", timeout=30).json()["running_size"] == 61)
+    began = time.monotonic()
+    assert requests.get(f"{api}/ping", timeout=30).json() == "pong"
+    assert time.monotonic() - began < 2
+    assert query(api, first["job_id"])["job_stage"] in ("RUNNING", "WAITING")
+    requests.post(f"{api}/v1/generation/stop", timeout=30)
