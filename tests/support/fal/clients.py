@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[3]
 HERE = Path(__file__).parent
 VENVS = ROOT / ".venv-fal"
 KEY = "any-local-key"
-ANSWER_S = 60
+ANSWER_S = 120
 
 WORDS = {"Queued": "IN_QUEUE", "InProgress": "IN_PROGRESS", "Completed": "COMPLETED"}
 """Python's classes of a status, in the words of the protocol."""
