@@ -149,8 +149,8 @@ def _read(response: Any) -> Any:
 @contextlib.contextmanager
 def serving_gateway(gateway: GatewayProcess) -> Iterator[GatewayProcess]:
     """Start it, and end it at the end."""
-    gateway.start()
     try:
+        gateway.start()
         yield gateway
     finally:
         gateway.end()
