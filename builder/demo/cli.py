@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from builder.demo import bundle, stages
+from builder.demo import bundle, parts, stages
 from builder.demo.grid import grid
 from builder.demo.networks import create
 from builder.demo.sampling import EXTREME_SPEED, LIGHTNING, SPEED, Mode
@@ -23,6 +23,7 @@ def parser() -> argparse.ArgumentParser:
     _train(commands.add_parser("train", help="run or resume the training, then write the bundle"))
     _score(commands.add_parser("score", help="measure how well held-out captions are followed"))
     _grid(commands.add_parser("grid", help="write a picture grid"))
+    parts.register(commands)
     return root
 
 
