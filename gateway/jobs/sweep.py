@@ -19,8 +19,9 @@ from gateway.jobs.transitions import SQL, End
 from schemas.errors import ExecutionTimeout, FooocusError, StartTimeout
 
 TICK_S = 0.25
-STALL_S = 5.0
-"""A pause between ticks above this is the gateway's own (suspended, stopped): deadlines move by it."""
+STALL_S = 1.0, 5.0
+"""A pause between ticks above a quarter of a lease, within these bounds, is the gateway's own (suspended, starved):
+deadlines move by it."""
 EXPIRY_S = 30.0
 EXPIRY_BATCH = 200
 
@@ -35,6 +36,8 @@ class Sweep:
         self._board = board
         self._handout = handout
         self._last = board.clock.monotonic()
+        least, most = STALL_S
+        self._stall_s = max(least, min(most, board.policy.lease_s / 4))
         self.on_delete: list[Callable[[Sequence[str]], Awaitable[None]]] = []
 
     async def run(self) -> None:
@@ -55,7 +58,7 @@ class Sweep:
     async def tick(self) -> None:
         """End leases and runs that are over, and jobs that did not start in time."""
         now = self._board.clock.monotonic()
-        if now - self._last > STALL_S:
+        if now - self._last > self._stall_s:
             self._board.leases.shift(now - self._last)
         self._last = now
         over = [held for held in self._board.leases if held.expires <= now or held.must_end <= now]

@@ -166,13 +166,17 @@ async def test_the_wall_clock_ends_no_lease(jobs: Jobs, clock: HandClock, jump: 
     assert jobs.counts().running == 2
 
 
-async def test_the_gateways_own_sleep_counts_against_no_worker(jobs: Jobs, clock: HandClock) -> None:
+@pytest.mark.parametrize(("lease_s", "sleep_s"), [(30, 3600), (30, 8), (4, 3), (1, 1.5)])
+async def test_the_gateways_own_sleep_counts_against_no_worker(
+    open_jobs: Open, clock: HandClock, lease_s: float, sleep_s: float
+) -> None:
+    jobs = await open_jobs(lease_s=lease_s)
     lease = await started(jobs)
-    await pass_time(jobs, clock, 20)
-    clock.advance(3600)
+    await pass_time(jobs, clock, lease_s * 0.7)
+    clock.advance(sleep_s)
     await jobs.tick()
     assert await state(jobs, lease) is State.RUNNING
-    await pass_time(jobs, clock, 11)
+    await pass_time(jobs, clock, lease_s * 0.4)
     assert await state(jobs, lease) is State.QUEUED
 
 
