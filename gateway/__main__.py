@@ -26,7 +26,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 _WORKER_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _FLAGS = (
-    "host", "port", "tls_port", "data", "workers", "public_url", "webhook_url", "allow_private_webhooks", "apikey",
+    "host", "port", "tls_port", "data", "workers", "fleet", "runpod_endpoint", "public_url", "webhook_url",
+    "allow_private_webhooks", "apikey",
 )  # fmt: skip
 
 
@@ -52,6 +53,8 @@ def _serve_parser(serve: argparse.ArgumentParser) -> None:
     serve.add_argument("--port", type=int, help="port to listen on (8888)")
     serve.add_argument("--tls-port", type=int, metavar="PORT", help="port for HTTPS beside it")
     serve.add_argument("--workers", type=int, metavar="N", help="worker processes on this machine (1)")
+    serve.add_argument("--fleet", choices=("local", "runpod"), help="who works: workers here, or a RunPod endpoint")
+    serve.add_argument("--runpod-endpoint", metavar="ID", help="the endpoint; its key is GATEWAY_RUNPOD_API_KEY")
     serve.add_argument("--public-url", metavar="URL", help="address clients reach this gateway at")
     serve.add_argument("--webhook-url", metavar="URL", help="where the end of every job is told")
     serve.add_argument(

@@ -52,6 +52,7 @@ class _Now:
         for doing, count in self._gateway.fleet.workers.counts().items():
             workers.add_metric([doing], count)
         yield workers
+        yield from self._gateway.fleet.metrics()
         pending = self._gateway.webhooks.pending
         yield GaugeMetricFamily("fooocus_webhooks_pending", "Webhooks not delivered yet", pending)
         yield CounterMetricFamily("fooocus_requeued", "Jobs queued again after a worker was lost", counts.requeued)

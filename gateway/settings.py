@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 2**20
 MAX_LOCAL = 64
+_VISIBLE = re.compile(r"[!-~]*")
 
 
 class Settings(BaseSettings):
@@ -99,6 +101,31 @@ class Settings(BaseSettings):
     max_attempts: Annotated[int, Field(ge=1, description="How often a job is tried when its workers die")] = 3
     drain_s: Annotated[float, Field(ge=0, description="Seconds running jobs get to finish after SIGTERM")] = 30
 
+    fleet: Annotated[
+        Literal["local", "runpod"],
+        Field(description="Who does the work: `local`, workers of one's own; `runpod`, a RunPod Serverless endpoint"),
+    ] = "local"
+    runpod_endpoint: Annotated[
+        str,
+        Field(
+            validate_default=True, pattern=r"^[A-Za-z0-9_-]{0,64}$",
+            description="Id of the RunPod endpoint jobs go to, with `GATEWAY_FLEET=runpod`",
+        ),
+    ] = ""  # fmt: skip
+    runpod_api_key: Annotated[
+        SecretStr | None, Field(validate_default=True, description="RunPod API key that may call this endpoint")
+    ] = None
+    runpod_base_url: Annotated[
+        str,
+        Field(
+            pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?$",
+            description="Where endpoints are called; another gateway will do",
+        ),
+    ] = "https://api.runpod.ai/v2"
+    runpod_jobs: Annotated[
+        int, Field(ge=1, le=1000, description="Jobs at the endpoint at a time; the others wait here, in their order")
+    ] = 10
+
     preset: Annotated[
         str,
         Field(description="Defaults of Fooocus-API's door: a preset file of Fooocus (`….json`), or `default`"),
@@ -110,3 +137,19 @@ class Settings(BaseSettings):
             description="Models folder Fooocus-API's door lists; unset, `FOOOCUS_MODELS_DIR` counts",
         ),
     ] = Path("models")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_local_workers(cls, values: Any) -> Any:
+        """Beside an endpoint, workers on this machine are there only when asked for."""
+        return {"workers": 0, **values} if values.get("fleet") == "runpod" else values
+
+    @field_validator("runpod_endpoint", "runpod_api_key")
+    @classmethod
+    def _given_for_runpod(cls, value: Any, info: ValidationInfo) -> Any:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if not text and info.data.get("fleet") == "runpod":
+            raise ValueError("the fleet runpod needs it")
+        if isinstance(value, SecretStr) and not _VISIBLE.fullmatch(text):
+            raise ValueError("it has characters no key has")
+        return value

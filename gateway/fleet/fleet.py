@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+
+from prometheus_client.metrics_core import Metric
 
 from gateway.files.files import Files
 from gateway.fleet import answers
@@ -62,6 +64,10 @@ class Fleet:
         if self._watch is not None:
             self._watch.cancel()
         await self._local.kill()
+
+    def metrics(self) -> Iterator[Metric]:
+        """What there is to say of the fleet beyond its workers' states."""
+        yield from ()
 
     async def take(self, worker: Worker, count: int, base_url: str) -> list[dict[str, Any]]:
         """Jobs for a worker, as it reads them; held until there is one or the hold is over.

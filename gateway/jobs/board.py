@@ -39,6 +39,7 @@ class Board:
         self.recent = Recent(RECENT_CHARS)
         self.on_waiting: Callable[[], None] = lambda: None
         self.on_end: list[Callable[[Job], None]] = []
+        self.elsewhere: set[str] = set()
         self.run_s = 10.0
         self._starts: list[tuple[float, str]] = []
         self._tally: Counter[str] = Counter()
@@ -72,12 +73,14 @@ class Board:
                 self._recovered_running(row)
 
     def _recovered_running(self, row: sqlite3.Row) -> None:
-        """A worker that survived has one lease's time to say so."""
+        """A worker that survived has one lease's time to say so; one that goes on without us may have a result, however
+        long we were away."""
         ticket = self._ticket(row)
         ticket.turn = 0
         now = self.clock.monotonic()
         ran = max(0.0, self.clock.time() - row["started_at"])
-        left = max(0.0, ticket.execution_timeout_s - ran)
+        grace_s = self.policy.lease_s if row["worker"] in self.elsewhere else 0.0
+        left = max(grace_s, ticket.execution_timeout_s - ran)
         self.leases.add(Held(ticket, row["attempts"], row["worker"], now, now + self.policy.lease_s, now + left))
 
     def queued(self, row: sqlite3.Row) -> Job:

@@ -15,6 +15,7 @@ from gateway.jobs.board import Board
 from gateway.jobs.clock import Clock, SystemClock
 from gateway.jobs.events import Event
 from gateway.jobs.handout import Handout
+from gateway.jobs.leases import Held
 from gateway.jobs.model import Cancelled, Counts, Failure, Job, Lease, LogLine, NewJob, Progress, State
 from gateway.jobs.policy import Policy
 from gateway.jobs.records import job as record
@@ -32,7 +33,7 @@ class Jobs:
     """All jobs of one store. `start` before use; `drain`, then `close`, at the end.
 
     Doors: submit, fail_at_once, get, position, cancel, wait, watch, logs, progress, history, delete, retry, purge.
-    Workers: take, renew, report, log, finish, give_back, lose, stops.
+    Workers: take, renew, report, log, hold_off, finish, give_back, lose, outlives, stops.
     """
 
     def __init__(self, store: Store, policy: Policy | None = None, clock: Clock | None = None) -> None:
@@ -258,6 +259,17 @@ class Jobs:
         if self._board.alive(job_id):
             self._board.events.log(job_id, line)
 
+    def hold_off(self, lease_id: str, worker: str) -> None:
+        """The job waits in a queue of the worker's own: its time to run begins anew with each time this is said."""
+        held = self._board.leases.get(lease_id, worker)
+        if held is not None:
+            held.must_end = max(held.must_end, self._board.clock.monotonic() + held.ticket.execution_timeout_s)
+
+    def outlives(self, worker: str) -> None:
+        """This worker goes on when we end, and is asked for its jobs by the next process: `drain` leaves them to it.
+        Say so before `start`."""
+        self._board.elsewhere.add(worker)
+
     async def finish(self, lease_id: str, worker: str, result: Mapping[str, Any] | Failure) -> bool:
         """The outcome of a lease: the job's output or why it failed. False: late or stale, and dropped.
 
@@ -286,9 +298,9 @@ class Jobs:
         self._handout.stop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
-                while len(self._board.leases) or self._board.claiming or self._entering:
+                while self._here() or self._board.claiming or self._entering:
                     await asyncio.sleep(0.05)
-        for held in self._board.leases:
+        for held in self._here():
             self._board.stop(held)
             await self._handout.give_back(held.id)
 
@@ -310,6 +322,10 @@ class Jobs:
     async def expire(self) -> int:
         """What the background sweep does now and then: delete the records whose time is over; how many went."""
         return await self._sweep.expire()
+
+    def _here(self) -> list[Held]:
+        """The running jobs that end with us."""
+        return [held for held in self._board.leases if held.worker not in self._board.elsewhere]
 
     async def _admit(self, new: NewJob) -> Job | None:
         """Raise QueueFull when there is no room; a known idempotency key needs none."""

@@ -52,7 +52,7 @@ class Egress:
     """
 
     def __init__(self, *, allow_private: bool = False, ca_file: str | None = None) -> None:
-        self._backend = _Checked(allow_private)
+        self._backend = CheckedNetwork(allow_private)
         self._tls = ssl.create_default_context(cafile=ca_file or os.environ.get("SSL_CERT_FILE") or certifi.where())
 
     async def post(self, target: Target, headers: Mapping[str, str], body: bytes, timeout_s: float) -> Answer:
@@ -114,7 +114,7 @@ def _step(error: BaseException) -> str:
     return "The connection failed" if failed else "The connection broke before an answer came"
 
 
-class _Checked(httpcore2.AsyncNetworkBackend):
+class CheckedNetwork(httpcore2.AsyncNetworkBackend):
     """Connects to names whose every address is permitted, at the address that was looked at."""
 
     def __init__(self, allow_private: bool) -> None:

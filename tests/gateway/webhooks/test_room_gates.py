@@ -25,6 +25,9 @@ OPENING = {"open_connection", "create_connection", "open_unix_connection", "sock
 
 MAY_USE = {
     "webhooks/egress.py": {"httpcore2", "socket", "ssl"},
+    # To the one endpoint the operator named, and to the pictures its results name.
+    "fleet/runpod/client.py": {"httpx2", "ssl"},
+    "fleet/runpod/download.py": {"httpcore2", "ssl"},
     # To listen.
     "checks.py": {"socket"},
     "serve.py": {"socket", "ssl"},

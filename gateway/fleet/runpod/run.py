@@ -1,0 +1,250 @@
+"""One job at the endpoint: sent, looked after, and its end brought home."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.fleet import answers
+from gateway.fleet.runpod.client import Client
+from gateway.fleet.runpod.errors import EndpointError, Gone, Refused, Unavailable
+from gateway.fleet.runpod.notes import Notes
+from gateway.fleet.runpod.pace import Backoff
+from gateway.fleet.runpod.record import LOST, Record, outcome
+from gateway.fleet.runpod.transport import Transport
+from gateway.jobs.jobs import Jobs
+from gateway.jobs.model import Failure, Lease, LogLine, Progress
+from schemas.errors import FooocusError, InternalError, PayloadTooLarge, StoreUnavailable
+from schemas.runpod import RunStatus
+
+log = logging.getLogger(__name__)
+
+SENDS = 3
+"""Tries to send a job before it returns to the queue."""
+
+CANCELS = 6
+"""Tries to cancel one."""
+
+UNKNOWN = 3
+"""Times in a row the endpoint may not know a job before it counts as lost."""
+
+LONGEST_WAIT_S = 10.0
+"""A job for which the endpoint asks for more patience than this returns to the queue meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What all runs share. worker: the name they take jobs with. trouble: told why the endpoint takes no jobs, None
+    when it has just taken one."""
+
+    worker: str
+    jobs: Jobs
+    client: Client
+    notes: Notes
+    transport: Transport
+    trouble: Callable[[EndpointError | None], None]
+
+
+class Run:
+    """A lease from its taking to its end. remote: the job's id at the endpoint, when an earlier process sent it.
+
+    `go` ends when the job has, or when there is nothing more to do: `stop` makes it cancel the job at the endpoint,
+    `leave` leaves that there for the next process.
+    """
+
+    def __init__(self, desk: Desk, lease: Lease, remote: str | None = None) -> None:
+        self._desk = desk
+        self._remote = remote
+        self._halt = asyncio.Event()
+        self._cancelling = False
+        self._began = False
+        self._seen: Progress | None = None
+        self.lease = lease
+
+    def stop(self) -> None:
+        self._cancelling = True
+        self._halt.set()
+
+    def leave(self) -> None:
+        self._halt.set()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the queue still waits for this lease."""
+        return not self._cancelling
+
+    async def go(self) -> None:
+        try:
+            remote = self._remote or await self._send()
+            if remote is None or await self._see_through(remote):
+                await self._desk.notes.forget(self.lease.id)
+                await self._desk.transport.settle(self.lease)
+        except FooocusError as error:
+            log.error("A job at the endpoint is left to itself: %s", error, extra={"job": self.lease.id})
+
+    async def _see_through(self, remote: str) -> bool:
+        """Whether the job is done with there."""
+        ended = await _unless(self._halt, self._follow(remote))
+        return ended or (self._cancelling and await self._cancel(remote))
+
+    # Sending
+
+    async def _send(self) -> str | None:
+        """The job's id at the endpoint; None when it is not there, and failed or returned to the queue instead."""
+        try:
+            body = await self._desk.transport.pack(self.lease)
+        except (FooocusError, FileNotFoundError) as error:
+            failed = error if isinstance(error, FooocusError) else InternalError("A file of the request has expired")
+            await self._finish(Failure.of(failed))
+            return None
+        await self._desk.notes.put(self.lease.id)
+        try:
+            remote = await self._sent(body)
+        except EndpointError as error:
+            await self._unsent(error)
+            return None
+        with contextlib.suppress(StoreUnavailable):
+            await self._desk.notes.put(self.lease.id, remote)
+        self._desk.trouble(None)
+        self._log(f"Sent to RunPod endpoint {self._desk.worker.partition(':')[2]} as {remote}")
+        return remote
+
+    async def _sent(self, body: bytes) -> str:
+        """Submit, some times if need be. An attempt without an answer may have arrived: then the job runs twice there,
+        and the first end counts."""
+        pause = Backoff(0.5, 4)
+        for _ in range(SENDS - 1):
+            try:
+                return await self._submit(body)
+            except Unavailable as error:
+                wait = max(pause.next(), error.retry_after_s or 0)
+                if wait > LONGEST_WAIT_S or await _waited(self._halt, wait):
+                    raise
+        return await self._submit(body)
+
+    async def _submit(self, body: bytes) -> str:
+        """An endpoint that takes no other keys than the documented ones gets none."""
+        desk = self._desk
+        try:
+            return await desk.client.run(body)
+        except Refused:
+            if not desk.transport.offers_uploads:
+                raise
+        desk.transport.offers_uploads = False
+        try:
+            return await desk.client.run(await desk.transport.pack(self.lease))
+        except Refused:
+            desk.transport.offers_uploads = True
+            raise
+
+    async def _unsent(self, error: EndpointError) -> None:
+        if isinstance(error, Refused):
+            log.error("The RunPod endpoint: %s", error, extra={"job": self.lease.id})
+            await self._finish(Failure.of(PayloadTooLarge() if error.status == 413 else InternalError()))
+        else:
+            self._desk.trouble(error)
+            await self._desk.jobs.give_back(self.lease.id)
+
+    # Following
+
+    async def _follow(self, remote: str) -> None:
+        """Ask until the job has ended and its end is recorded."""
+        waiting, running, failing = Backoff(0.3, 3), Backoff(0.3, 1.5), Backoff(0.5, 15)
+        unknown = 0
+        while True:
+            try:
+                record = await self._desk.client.status(remote)
+            except EndpointError as error:
+                unknown = unknown + 1 if isinstance(error, Gone) else unknown
+                if unknown == UNKNOWN:
+                    return await self._end(LOST)
+                await asyncio.sleep(max(failing.next(), error.retry_after_s or 0))
+                continue
+            unknown = 0
+            failing.reset()
+            if record.final:
+                return await self._end(outcome(record, began=self._began))
+            if await self._note(record):
+                running.reset()
+            await asyncio.sleep(running.next() if record.status is RunStatus.IN_PROGRESS else waiting.next())
+
+    async def _note(self, record: Record) -> bool:
+        """Tell the queue where the job is; whether it got further."""
+        if record.status is RunStatus.IN_QUEUE:
+            self._desk.jobs.hold_off(self.lease.id, self._desk.worker)
+            return False
+        if not self._began:
+            self._began = True
+            self._log(f"Started on worker {record.worker}" if record.worker else "Started")
+        progress = answers.progress(record.output)
+        if progress is None or progress == self._seen:
+            return False
+        self._seen = progress
+        if await self._desk.jobs.report(self.lease.id, self._desk.worker, progress):
+            self._log(answers.step_line(progress))
+        return True
+
+    async def _end(self, result: Mapping[str, Any] | Failure) -> None:
+        if result == LOST:
+            self._log("The endpoint lost the job", "WARN")
+        if not isinstance(result, Failure):
+            try:
+                result = await self._desk.transport.unpack(self.lease, result)
+            except FooocusError as error:
+                result = Failure.of(error)
+        await self._finish(result)
+
+    async def _finish(self, result: Mapping[str, Any] | Failure) -> None:
+        """Record the end, for as long as it takes."""
+        pause = Backoff(0.5, 10)
+        while True:
+            try:
+                if not await self._desk.jobs.finish(self.lease.id, self._desk.worker, result):
+                    log.info("A result came too late and was dropped", extra={"job": self.lease.id})
+                return
+            except StoreUnavailable:
+                await asyncio.sleep(pause.next())
+
+    async def _cancel(self, remote: str) -> bool:
+        """Whether the job is known not to run there any more."""
+        pause = Backoff(0.3, 10)
+        for _ in range(CANCELS):
+            try:
+                await self._desk.client.cancel(remote)
+                return True
+            except Gone:
+                return True
+            except EndpointError as error:
+                log.warning("A job is still to be cancelled: %s", error, extra={"job": self.lease.id})
+                await asyncio.sleep(max(pause.next(), error.retry_after_s or 0))
+        return False
+
+    def _log(self, message: str, level: str = "INFO") -> None:
+        self._desk.jobs.log(self.lease.job.id, LogLine(time.time(), level, message))
+
+
+async def _unless(halt: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Do `work` until it ends or is to halt; whether it ended. Cancelled with the caller."""
+    task, halted = asyncio.ensure_future(work), asyncio.ensure_future(halt.wait())
+    try:
+        await asyncio.wait({task, halted}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+            return True
+        return False
+    finally:
+        for future in (task, halted):
+            future.cancel()
+        await asyncio.gather(task, halted, return_exceptions=True)
+
+
+async def _waited(halt: asyncio.Event, seconds: float) -> bool:
+    """Sleep; whether that was cut short."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(halt.wait(), seconds)
+    return halt.is_set()

@@ -1,0 +1,1 @@
+SELECT lease_id, endpoint, remote_id FROM runpod_jobs ORDER BY at;

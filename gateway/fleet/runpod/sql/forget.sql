@@ -1,0 +1,1 @@
+DELETE FROM runpod_jobs WHERE lease_id = :lease_id;
