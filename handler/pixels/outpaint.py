@@ -16,6 +16,10 @@ class Margins:
     top: int = 0
     bottom: int = 0
 
+    def added_to(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width with the room."""
+        return self.top + height + self.bottom, self.left + width + self.right
+
 
 def extended(pixels: np.ndarray, mask: np.ndarray, margins: Margins) -> tuple[np.ndarray, np.ndarray]:
     """Picture [h, w, 3] with its edges drawn out, and mask [h, w] with the new part marked."""

@@ -74,10 +74,11 @@ def plan_inpaint(request: GenerationRequest, images: Images, find_network: FindI
     mask = assembled_mask(_mask(images, picture), settings)
     margins = margins_of(request, *picture.shape[:2])
     if margins != Margins():
+        size = margins.added_to(*picture.shape[:2])
+        check_given(*size, INPAINT_IMAGE)
+        check_result(*size, INPAINT_IMAGE)
         picture, mask = extended(picture, mask, margins)
         settings = replace(settings, strength=1.0, field=1.0)
-        check_given(*picture.shape[:2], INPAINT_IMAGE)
-        check_result(*picture.shape[:2], INPAINT_IMAGE)
     if not (mask > masks.THRESHOLD).any():
         raise FieldError(MASK_IMAGE, message="Nothing is marked to be repainted, and no side to outpaint is chosen")
     plan = inpaint_plan(picture, mask, settings)

@@ -60,8 +60,8 @@ def test_the_document_is_current(outcomes: list[Outcome]) -> None:
 
 def test_the_copy_is_complete_and_small() -> None:
     assert {case.area for case in indexed_cases(GOLDEN)} == {
-        "conditioning", "controlnet", "end_to_end", "esrgan", "freeu", "guidance", "image", "inpaint", "ip_adapter", "lora",
-        "preview", "refiner", "samplers", "sigmas", "text", "vae",
+        "conditioning", "controlnet", "end_to_end", "esrgan", "freeu", "guidance", "image", "inpaint", "ip_adapter",
+        "lora", "preview", "refiner", "samplers", "sigmas", "text", "vae",
     }  # fmt: skip
     assert sum(path.stat().st_size for path in GOLDEN.rglob("*") if path.is_file()) < LIMIT
 
