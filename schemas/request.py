@@ -94,7 +94,7 @@ class TextToImageRequest(GenerationRequest):
 
 
 class InpaintRequest(ImagePromptFields, InpaintFields, GenerationRequest):
-    """`fal-ai/fooocus/inpaint`. The options after `override_inpaint_options` apply only when it is true."""
+    """`fal-ai/fooocus/inpaint`. The five options after `override_inpaint_options` apply only when it is true."""
 
     endpoint: ClassVar[Endpoint] = Endpoint.INPAINT
 
