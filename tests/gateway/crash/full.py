@@ -51,24 +51,24 @@ async def main() -> None:
 
 
 async def _fill_kill_and_make_room(data: Path, socket: Path, filler: Path, history: History) -> None:
-    server = ServerProcess(data, socket)
-    connection = Connection(socket)
+    with ServerProcess(data, socket):
+        await _fill_and_make_room(Connection(socket), filler, history)
+    with ServerProcess(data, socket):
+        dump = await settle(socket, history)
+    history.seen(dump)
+    history.all_ended(dump)
+
+
+async def _fill_and_make_room(connection: Connection, filler: Path, history: History) -> None:
     refusals = await fill_up(connection, history)
     assert set(refusals) == {"store_unavailable"}, refusals
-    accepted = len(history.accepted)
-    assert accepted > 0
+    assert len(history.accepted) > 0
     history.seen(await connection.ask("dump"))
     filler.unlink()
     job = await connection.ask("submit", "owner", None, TEXT)
     assert job is not None, "there is room again"
     history.submitted(job, None)
     connection.close()
-    server.kill()
-    server = ServerProcess(data, socket)
-    dump = await settle(socket, history)
-    server.kill()
-    history.seen(dump)
-    history.all_ended(dump)
 
 
 if __name__ == "__main__":

@@ -33,13 +33,12 @@ async def kill_9(
     report, history = Report("kill -9", bug), History()
     load = Load(socket, history, rng)
     while report.crashes < crashes and not (until_breached and history.breaches):
-        server = await _start(folder, bug, report)
-        await check(socket, history)
-        await load_until(server.kill, load, rng.random() * longest_s)
+        with await _start(folder, bug, report) as server:
+            await check(socket, history)
+            await load_until(server.kill, load, rng.random() * longest_s)
         report.crashes += 1
-    server = await _start(folder, bug, report)
-    dump = await settle(socket, history)
-    server.kill()
+    with await _start(folder, bug, report):
+        dump = await settle(socket, history)
     history.seen(dump)
     history.all_ended(dump)
     report.add(history)

@@ -73,8 +73,7 @@ async def cut(folder: Path, empty: Path, rng: random.Random, report: Report) -> 
     history, socket = History(), folder / "socket"
     disk, after = folder / "in-use", folder / "after"
     shutil.copyfile(empty, disk)
-    with mounted(disk, folder / "mount") as data:
-        server = ServerProcess(data / "data", socket, report.bug)
+    with mounted(disk, folder / "mount") as data, ServerProcess(data / "data", socket, report.bug) as server:
         load = Load(socket, history, rng)
         await load_until(_cut_power(server, disk, after), load, rng.uniform(SHORTEST_S, LONGEST_S))
     with mounted(after, folder / "mount") as data:
@@ -99,8 +98,8 @@ async def _start_again(data: Path, socket: Path, history: History, report: Repor
         history.breaches.append(str(error))
         return
     report.restarts_s.append(server.start_s)
-    dump = await settle(socket, history)
-    server.kill()
+    with server:
+        dump = await settle(socket, history)
     history.seen(dump)
     history.all_ended(dump)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,20 +12,32 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 
 
-class ServerProcess:
-    """One run of `tests.gateway.crash.server`, up when constructed. start_s: how long that took."""
+def _answers(path: Path) -> bool:
+    """The file of a socket is there a moment before anyone listens at it."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
 
-    def __init__(self, data: Path, socket: Path, bug: str = "none") -> None:
-        socket.unlink(missing_ok=True)
+
+class ServerProcess:
+    """One run of `tests.gateway.crash.server`, up when constructed, killed on leaving. start_s: how long it took."""
+
+    def __init__(self, data: Path, at: Path, bug: str = "none") -> None:
+        at.unlink(missing_ok=True)
         begun = time.monotonic()
-        command = [sys.executable, "-m", "tests.gateway.crash.server", str(data), str(socket), bug]
+        command = [sys.executable, "-m", "tests.gateway.crash.server", str(data), str(at), bug]
         self._process = subprocess.Popen(command, cwd=ROOT)
-        while not socket.exists():
+        while not _answers(at):
             if self._process.poll() is not None or time.monotonic() > begun + 60:
                 self.kill()
                 raise RuntimeError(f"the server did not start: exit status {self._process.returncode}")
             time.sleep(0.005)
         self.start_s = time.monotonic() - begun
+
+    def __enter__(self) -> ServerProcess:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.kill()
 
     def stop(self) -> None:
         """Freeze it where it is."""
