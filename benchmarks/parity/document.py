@@ -38,9 +38,9 @@ TAIL = """
   SDXL's outer blocks. Pictures with image prompts therefore differ; all that comes before the attention is compared.
 - **FaceSwap.** Without the catalogue's detector, eyes are found by OpenCV's cascades and two of the five marks align
   the face. Detection is in no vector.
-- **Encoded pictures.** Fooocus samples the encoder's posterior with a generator nobody seeds; here its noise is the same
-  in every job. With the recorded noise, functions and runs of inpainting are within tolerance; complete requests that
-  inpaint at full size, which this copy does not hold, are not yet: their encoded pictures are 0.4 % off.
+- **Encoded pictures.** Fooocus samples the encoder's posterior with a generator nobody seeds; here its noise is the
+  same in every job. With the recorded noise, functions and runs of inpainting are within tolerance; complete requests
+  that inpaint at full size, which this copy does not hold, are not yet: their encoded pictures are 0.4 % off.
 - **Float order.** Positive and negative prompt share a call here and stand in another order, as do the sums of the
   guided filter. That is what remains of the error of most runs.
 - **GPU.** Vectors are of a CPU. On a GPU, Fooocus draws later noise there and computes in float16; so does this worker.
