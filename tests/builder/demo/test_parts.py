@@ -50,11 +50,12 @@ def test_tags_are_what_is_true() -> None:
 
 
 def test_the_fields_are_where_the_shapes_are() -> None:
-    places = described.owners(PAIR, (96, 96), 4)
+    scene = Scene(Background("white"), (Shape("square", "red", 0.75, 0.5, 0.4), Shape("circle", "blue", 0.25, 0.5, 0.4)))
+    places = described.owners(scene, (96, 96), 4)
     assert places[1:3].tolist() == [[2, 2, 1, 1], [2, 2, 1, 1]]
     assert not places[[0, 3]].any()
-    kinds = described.of_owners(torch.from_numpy(places)[None], [Example("", PAIR, {})], described.kind_number, none=0)
-    assert kinds[0, 1].tolist() == [1 + SHAPES.index(kind) for kind in ("ring", "ring", "star", "star")]
+    kinds = described.of_owners(torch.from_numpy(places)[None], [Example("", scene, {})], described.kind_number, none=0)
+    assert kinds[0, 1].tolist() == [1 + SHAPES.index(kind) for kind in ("circle", "circle", "square", "square")]
 
 
 def test_the_tagger_knows_a_shape_by_its_surest_field() -> None:
