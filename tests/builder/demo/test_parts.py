@@ -1,4 +1,4 @@
-"""The small parts beside the checkpoint: true lessons, training that resumes exactly, files that say what was learnt."""
+"""The small parts beside the checkpoint: true lessons, exactly resumed training, files that say what was learned."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def test_tags_are_what_is_true() -> None:
 
 
 def test_the_fields_are_where_the_shapes_are() -> None:
-    scene = Scene(Background("white"), (Shape("square", "red", 0.75, 0.5, 0.4), Shape("circle", "blue", 0.25, 0.5, 0.4)))
+    square, circle = Shape("square", "red", 0.75, 0.5, 0.4), Shape("circle", "blue", 0.25, 0.5, 0.4)
+    scene = Scene(Background("white"), (square, circle))
     places = described.owners(scene, (96, 96), 4)
     assert places[1:3].tolist() == [[2, 2, 1, 1], [2, 2, 1, 1]]
     assert not places[[0, 3]].any()
