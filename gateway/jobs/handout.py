@@ -30,12 +30,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class Poll:
-    """A worker's held request for up to `count` jobs."""
+    """A worker's held request for up to `count` jobs. claiming: jobs are being written to its name. over: its time is;
+    gone: its caller is."""
 
     worker: str
     count: int
     leases: asyncio.Future[list[Lease]]
     claiming: bool = False
+    over: bool = False
     gone: bool = False
 
 
@@ -56,6 +58,7 @@ class Handout:
         self.match()
         try:
             await asyncio.wait({poll.leases}, timeout=hold_s)
+            poll.over = True
             if poll.claiming:
                 await asyncio.wait({poll.leases})
         except asyncio.CancelledError:
@@ -147,7 +150,7 @@ class Handout:
             poll.leases.set_result(started)
         else:
             # Every one of them was cancelled in between.
-            self._polls.appendleft(poll)
+            self._hold_on(poll)
             self.match()
 
     def _unclaimed(self, poll: Poll, tickets: list[Ticket], done: asyncio.Future[object]) -> None:
@@ -158,8 +161,15 @@ class Handout:
         for ticket in tickets:
             self._board.wait(ticket)
         if not poll.gone:
-            self._polls.append(poll)
+            self._hold_on(poll)
         asyncio.get_running_loop().call_later(RETRY_S, self.match)
+
+    def _hold_on(self, poll: Poll) -> None:
+        """The poll got nothing: it waits on, in its place, while it has time."""
+        if poll.over:
+            poll.leases.set_result([])
+        else:
+            self._polls.appendleft(poll)
 
     def _release_claims(self, poll: Poll, tickets: list[Ticket]) -> None:
         poll.claiming = False

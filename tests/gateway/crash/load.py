@@ -15,6 +15,9 @@ from tests.gateway.crash.history import History
 CLIENTS = 24
 WORKERS = 10
 
+STUCK_S = 15.0
+"""A job that takes longer than this to end, with workers at hand and leases of a fraction of it, is stuck."""
+
 
 class Gone(Exception):
     """The server died before it answered."""
@@ -140,23 +143,27 @@ class Load:
         self._history.finished(lease, asked_at, accepted)
 
 
-async def settle(socket: Path, history: History, timeout_s: float = 20) -> dict[str, Any]:
-    """Work off everything with diligent workers; the store's dump once all has ended, or when the time is over."""
+async def settle(socket: Path, history: History) -> dict[str, Any]:
+    """Work off everything with diligent workers; then, with nobody at work any more, the store's dump."""
     connection = Connection(socket)
     load = Load(socket, history, random.Random(0), lazy=False)
     working = asyncio.create_task(load.run(clients=0))
     try:
-        return await _wait_for_the_end(connection, time.monotonic() + timeout_s)
+        await _until_no_job_ends(connection)
     finally:
         working.cancel()
         await asyncio.gather(working, return_exceptions=True)
-        connection.close()
+    dump = await connection.ask("dump")
+    connection.close()
+    return dump
 
 
-async def _wait_for_the_end(connection: Connection, until: float) -> dict[str, Any]:
-    while True:
+async def _until_no_job_ends(connection: Connection) -> None:
+    """Return when all jobs have ended, or when none has for STUCK_S."""
+    fewest, until = 10**9, time.monotonic() + STUCK_S
+    while time.monotonic() < until and fewest:
         dump = await connection.ask("dump")
-        live = [job for job in dump["jobs"].values() if job[0] in ("queued", "running")]
-        if not live or time.monotonic() > until:
-            return dump
+        live = sum(state in ("queued", "running") for state, _, _ in dump["jobs"].values())
+        if live < fewest:
+            fewest, until = live, time.monotonic() + STUCK_S
         await asyncio.sleep(0.1)

@@ -60,12 +60,15 @@ class Server:
         """Everything in the store: per job state, attempts, outcome; per job its outbox rows; SQLite's own check."""
 
         def read(connection: sqlite3.Connection) -> dict[str, Any]:
+            connection.execute("BEGIN")
             jobs = connection.execute("SELECT id, state, attempts, output, failure FROM jobs").fetchall()
             told = connection.execute("SELECT job_id, count(*) FROM deliveries GROUP BY job_id").fetchall()
+            whole = integrity(connection)
+            connection.execute("COMMIT")
             return {
                 "jobs": {row["id"]: [row["state"], row["attempts"], _outcome(row)] for row in jobs},
                 "told": {row[0]: row[1] for row in told},
-                "integrity": integrity(connection),
+                "integrity": whole,
             }
 
         return await self._store.read(read)

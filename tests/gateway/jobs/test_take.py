@@ -132,6 +132,13 @@ async def test_cancelling_while_it_is_handed_out(jobs: Jobs) -> None:
     assert (jobs.counts().queued, jobs.counts().running) == (0, 0)
 
 
+async def test_a_poll_whose_job_is_cancelled_ends_in_time(jobs: Jobs) -> None:
+    job = await jobs.submit(new())
+    async with asyncio.timeout(5):
+        dropped, leases = await asyncio.gather(jobs.cancel(job.id), jobs.take("w1", 1, 0))
+    assert (dropped, leases) == (Cancelled.DROPPED, [])
+
+
 async def test_stops_wait_for_their_own_worker(jobs: Jobs) -> None:
     assert await jobs.stops("w1", 0.01) == []
     await jobs.submit(new())
