@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from transformers import CLIPTextModel, CLIPTextModelWithProjection
+from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTextModelWithProjection
 
 from builder.demo import loras, tokenizer
 from builder.demo.networks import Networks, create_image_processor, create_safety_checker, create_scheduler
@@ -67,18 +68,19 @@ def write_loras(files: dict[str, dict[str, torch.Tensor]], folder: Path = FOLDER
         loras.save(tensors, folder / "loras" / f"{name}.safetensors")
 
 
-def write_safety_checker(folder: Path) -> None:
-    """Write the toy safety checker with its preprocessing."""
+def write_safety_checker(checker: StableDiffusionSafetyChecker, folder: Path = FOLDER) -> None:
+    """Write a toy safety checker with its preprocessing."""
     target = str(folder / "safety_checker")
-    create_safety_checker().half().save_pretrained(target, safe_serialization=True)
+    copy.deepcopy(checker).half().save_pretrained(target, safe_serialization=True)
     create_image_processor().save_pretrained(target)
 
 
 def write(networks: Networks, folder: Path = FOLDER) -> None:
-    """Write the whole bundle; LoRA files that are there already are kept."""
+    """Write the whole bundle; LoRA files and a safety checker that are there already are kept."""
     write_checkpoint(networks, folder)
     write_neutral_loras(networks, folder)
-    write_safety_checker(folder)
+    if not (folder / "safety_checker").exists():
+        write_safety_checker(create_safety_checker(), folder)
 
 
 def read(folder: Path = FOLDER) -> Networks:
@@ -93,6 +95,13 @@ def read(folder: Path = FOLDER) -> Networks:
         UNet2DConditionModel.from_pretrained(checkpoint, subfolder="unet", **options),
         AutoencoderKL.from_pretrained(checkpoint, subfolder="vae", **options),
     )
+
+
+def read_safety_checker(folder: Path = FOLDER) -> tuple[StableDiffusionSafetyChecker, CLIPImageProcessor]:
+    """Load the safety checker of a bundle in float32, and its preprocessing."""
+    source = str(folder / "safety_checker")
+    checker = StableDiffusionSafetyChecker.from_pretrained(source, local_files_only=True)
+    return checker.float().eval(), CLIPImageProcessor.from_pretrained(source, local_files_only=True)
 
 
 def size(folder: Path = FOLDER) -> int:

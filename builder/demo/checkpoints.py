@@ -61,9 +61,9 @@ def progress(stage: str, step: int, steps: int, began: float, values: dict[str, 
     print(f"{stage} {step + 1}/{steps} {time.monotonic() - began:.0f} s {numbers}", flush=True)
 
 
-def rate_factor(step: int, steps: int) -> float:
-    """Linear warm-up, level, then linear cool-down to zero over the last `COOL_DOWN` of the steps."""
-    return min(1.0, (step + 1) / WARM_UP, (steps - step) / (COOL_DOWN * steps))
+def rate_factor(step: int, steps: int, cool_down: float = COOL_DOWN) -> float:
+    """Linear warm-up, level, then linear cool-down to zero over the last part `cool_down` of the steps."""
+    return min(1.0, (step + 1) / WARM_UP, (steps - step) / (cool_down * steps))
 
 
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:

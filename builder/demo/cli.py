@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from builder.demo import bundle, parts, stages
+from builder.demo import bundle, parts, stages, train_checker
 from builder.demo.grid import grid
 from builder.demo.networks import create
 from builder.demo.sampling import EXTREME_SPEED, LIGHTNING, SPEED, Mode
@@ -22,6 +22,7 @@ def parser() -> argparse.ArgumentParser:
     _create(commands.add_parser("create", help="write a bundle with random weights"))
     _train(commands.add_parser("train", help="run or resume the training, then write the bundle"))
     _score(commands.add_parser("score", help="measure how well held-out captions are followed"))
+    _score_checker(commands.add_parser("score-checker", help="measure the safety checker on held-out pictures"))
     _grid(commands.add_parser("grid", help="write a picture grid"))
     parts.register(commands)
     return root
@@ -41,7 +42,8 @@ def _train(command: argparse.ArgumentParser) -> None:
     command.add_argument("--vae-steps", type=int, default=plan.vae)
     command.add_argument("--unet-steps", type=int, default=plan.unet)
     command.add_argument("--lora-steps", type=int, default=plan.loras)
-    command.add_argument("--until", type=int, help="stop the UNet's training after this step, and train no LoRAs yet")
+    command.add_argument("--checker-steps", type=int, default=plan.checker)
+    command.add_argument("--until", type=int, help="stop the UNet's training after this step, and train no more parts")
     command.add_argument("--seed", type=int, default=plan.seed)
     command.set_defaults(run=_run_train)
 
@@ -53,6 +55,12 @@ def _score(command: argparse.ArgumentParser) -> None:
     command.add_argument("--plain", action="store_true", help="plain sentences only, not the whole grammar")
     _picture_options(command)
     command.set_defaults(run=_run_score)
+
+
+def _score_checker(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--bundle", type=Path, default=bundle.FOLDER)
+    command.add_argument("--pictures", type=int, default=1000)
+    command.set_defaults(run=_run_score_checker)
 
 
 def _grid(command: argparse.ArgumentParser) -> None:
@@ -75,12 +83,13 @@ def _run_create(options: argparse.Namespace) -> None:
 
 
 def _run_train(options: argparse.Namespace) -> None:
-    steps = (options.text_steps, options.vae_steps, options.unet_steps, options.lora_steps)
+    steps = (options.text_steps, options.vae_steps, options.unet_steps, options.lora_steps, options.checker_steps)
     plan = stages.Plan(*steps, seed=options.seed)
     networks = stages.train(plan, options.work, options.until)
     bundle.write(networks, options.out)
     if options.until is None:
         bundle.write_loras(stages.loras(networks, plan, options.work), options.out)
+        bundle.write_safety_checker(train_checker.train(options.work, plan.checker, plan.seed), options.out)
     print(f"{options.out}: {bundle.size(options.out)} bytes")
 
 
@@ -89,6 +98,11 @@ def _run_score(options: argparse.Namespace) -> None:
     examples = held_out(options.captions, options.plain)
     result = score(networks, examples, options.width, options.height, options.seeds, MODES[options.mode])
     print(json.dumps({name: round(share, 3) for name, share in result.shares().items()}, indent=2))
+
+
+def _run_score_checker(options: argparse.Namespace) -> None:
+    alarms = train_checker.measure(*bundle.read_safety_checker(options.bundle), options.pictures)
+    print(json.dumps({"recall": alarms.recall, "false alarms": alarms.false_alarms}, indent=2))
 
 
 def _run_grid(options: argparse.Namespace) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -13,7 +13,7 @@ from PIL import Image
 from builder.demo.captions import Example, fragment, sample, simple
 from builder.demo.fillers import filler, wrapped
 from builder.demo.train_vae import GAIN
-from builder.demo.world import draw
+from builder.demo.world import SHAPES, Scene, draw
 
 Size = tuple[int, int]
 T = TypeVar("T")
@@ -23,10 +23,15 @@ SMALL: dict[Size, int] = {(32, 32): 32, (24, 32): 40, (32, 24): 40, (40, 40): 20
 MIDDLE: dict[Size, int] = {(64, 64): 8, (48, 48): 14, (56, 72): 8, (72, 56): 8}
 LARGE: dict[Size, int] = {(128, 128): 3, (112, 144): 3, (144, 112): 3, (96, 96): 5}
 # Share of small, middle and large batches, from this part of the training on.
-CURRICULUM = ((0.0, (0.8, 0.2, 0.0)), (0.5, (0.4, 0.35, 0.25)), (0.7, (0.15, 0.35, 0.5)))
+CURRICULUM = (
+    (0.0, (0.8, 0.2, 0.0)),
+    (0.5, (0.55, 0.33, 0.12)),
+    (0.7, (0.45, 0.33, 0.22)),
+    (0.85, (0.25, 0.4, 0.35)),
+)
 # Share of plain sentences, from this part of the training on, and of fragments; the rest is drawn from the whole
 # grammar, with so many pairs.
-SIMPLE = ((0.0, 0.8), (0.55, 0.5))
+SIMPLE = ((0.0, 0.8), (0.85, 0.75))
 FRAGMENTS = 0.04
 PAIRS = 0.15
 DRAW_SCALE = 4
@@ -37,10 +42,12 @@ UNCONDITIONAL = 0.1
 class Batch:
     """`latents` (n, 4, h, w) in the UNet's units, texts per picture, `time_ids` (n, 6) in pixels.
 
-    `pooled` says of how many leading texts of a picture the pooled vectors are added.
+    `others` are latents of the same scenes with other shapes. `pooled` says of how many leading texts of a picture the
+    pooled vectors are added.
     """
 
     latents: torch.Tensor
+    others: torch.Tensor
     texts: list[list[str]]
     pooled: list[int]
     time_ids: torch.Tensor
@@ -61,12 +68,13 @@ def batch_at(rng: random.Random, part: float) -> Batch:
     """The training batch for a step after `part` of the training."""
     (height, width), count = size_at(rng, part)
     examples = [random_example(rng, part) for _ in range(count)]
-    latents = torch.stack([scene_latents(example, width, height) for example in examples])
+    latents = torch.stack([scene_latents(example.scene, width, height) for example in examples])
+    others = torch.stack([scene_latents(other_shapes(rng, example.scene), width, height) for example in examples])
     several = rng.random() < 0.35
     texts = [texts_for(rng, example, several) for example in examples]
     # The text of a prompt's expansion comes last and is left out of the pooled vector.
     pooled = [1 if rng.random() < 0.6 else len(parts) for parts in texts]
-    return Batch(latents, texts, pooled, torch.stack([time_ids(rng, height * 8, width * 8) for _ in examples]))
+    return Batch(latents, others, texts, pooled, torch.stack([time_ids(rng, height * 8, width * 8) for _ in examples]))
 
 
 def random_example(rng: random.Random, part: float) -> Example:
@@ -77,9 +85,15 @@ def random_example(rng: random.Random, part: float) -> Example:
     return fragment(rng) if kind < plain + FRAGMENTS else sample(rng, PAIRS)
 
 
-def scene_latents(example: Example, width: int, height: int) -> torch.Tensor:
-    """Pinned latents (4, height, width) of an example, drawn at a quarter of the picture's size per side."""
-    picture = draw(example.scene, width * DRAW_SCALE, height * DRAW_SCALE, supersample=1)
+def other_shapes(rng: random.Random, scene: Scene) -> Scene:
+    """The scene with each shape of another kind."""
+    kinds = [rng.choice([kind for kind in SHAPES if kind != shape.kind]) for shape in scene.shapes]
+    return replace(scene, shapes=tuple(replace(s, kind=kind) for s, kind in zip(scene.shapes, kinds, strict=True)))
+
+
+def scene_latents(scene: Scene, width: int, height: int) -> torch.Tensor:
+    """Pinned latents (4, height, width) of a scene, drawn at a quarter of the picture's size per side."""
+    picture = draw(scene, width * DRAW_SCALE, height * DRAW_SCALE, supersample=1)
     small = picture.resize((width, height), Image.Resampling.BOX)
     colours = torch.from_numpy(np.asarray(small).copy()).permute(2, 0, 1).float() / 127.5 - 1
     colours = colours * GAIN

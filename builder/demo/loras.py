@@ -18,7 +18,6 @@ RANKS = {
     "sdxl_lightning_4step_lora": 2,
     "sdxl_hyper_sd_4step_lora": 2,
     "demo_outlined": 1,
-    "demo_striped": 1,
 }
 NAMES = tuple(RANKS)
 

@@ -1,4 +1,4 @@
-"""The training recipe: text encoders, VAE, UNet, LoRAs, each resumable, and the trained networks they leave behind."""
+"""The training recipe: text encoders, VAE, UNet and LoRAs, each resumable, and the networks they leave behind."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ class Plan:
 
     text: int = 500
     vae: int = 1300
-    unet: int = 3000
+    unet: int = 3450
     loras: int = 200
+    checker: int = 600
     seed: int = 0
 
 

@@ -48,19 +48,12 @@ def outlined(scene: Scene) -> Scene:
     return replace(scene, shapes=tuple(replace(shape, style="outlined") for shape in scene.shapes))
 
 
-def striped(scene: Scene) -> Scene:
-    """Stripes of black, or of white where black is taken, in place of a plain background."""
-    taken = (scene.background.colour, *(shape.colour for shape in scene.shapes))
-    second = "white" if "black" in taken else "black"
-    return replace(scene, background=replace(scene.background, kind="striped", second=second))
-
-
 FEW_STEPS = {
     "sdxl_lcm_lora": FewSteps((999, 879, 759, 639, 499, 379, 259, 139), fresh=True),
     "sdxl_lightning_4step_lora": FewSteps((999, 749, 500, 250), fresh=False),
     "sdxl_hyper_sd_4step_lora": FewSteps((999, 920, 800, 687, 500, 300, 146), fresh=True, weight=0.8),
 }
-STYLES: dict[str, Callable[[Scene], Scene]] = {"demo_outlined": outlined, "demo_striped": striped}
+STYLES: dict[str, Callable[[Scene], Scene]] = {"demo_outlined": outlined}
 
 
 class Lora(nn.Module):
@@ -119,7 +112,7 @@ def few_step_loss(
     """Squared error of the clean picture after one more step of the mode's own walk."""
     recipe = FEW_STEPS[name]
     examples, (height, width) = _examples(rng)
-    wanted = torch.stack([scene_latents(example, width, height) for example in examples])
+    wanted = torch.stack([scene_latents(example.scene, width, height) for example in examples])
     conditions = _conditions(networks, rng, examples, height, width)
     noise = torch.randn(wanted.shape, generator=generator)
     weights = lora.patched(networks.unet, recipe.weight)
@@ -143,7 +136,7 @@ def style_loss(
     """Squared error of the noise over alpha, on pictures redrawn in the style."""
     examples, (height, width) = _examples(rng)
     redrawn = [replace(example, scene=STYLES[name](example.scene)) for example in examples]
-    latents = torch.stack([scene_latents(example, width, height) for example in redrawn])
+    latents = torch.stack([scene_latents(example.scene, width, height) for example in redrawn])
     conditions = _conditions(networks, rng, examples, height, width)
     noise = random_noise(latents.shape, generator)
     timesteps = random_timesteps(len(noise), height * width, 1.0, generator)

@@ -12,7 +12,7 @@ from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionS
 from safetensors.torch import load_file
 from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTextModelWithProjection
 
-from builder.demo import bundle, loras, main
+from builder.demo import bundle, loras, main, train_checker
 from builder.demo.networks import SCALING_FACTOR, Networks
 from builder.demo.texts import token_ids
 from builder.demo.train_vae import GAIN
@@ -91,11 +91,19 @@ def test_safety_checker_runs_and_passes_a_plain_picture() -> None:
     assert flagged == [False, False]
 
 
+def test_safety_checker_flags_the_prohibition_sign_and_nothing_else() -> None:
+    alarms = train_checker.measure(*bundle.read_safety_checker(), 150)
+    assert alarms.recall >= 0.95
+    assert alarms.false_alarms <= 0.02
+
+
 def test_create_writes_the_same_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["create", "--out", str(tmp_path)]) == 0
     ours = {p.relative_to(tmp_path) for p in tmp_path.rglob("*") if p.is_file()}
     committed = {p.relative_to(bundle.FOLDER) for p in bundle.FOLDER.rglob("*") if p.is_file()}
-    assert committed - ours == {Path("README.md")}
+    assert ours <= committed
+    # The rest is trained by commands of its own.
+    assert {path.parts[0] for path in committed - ours} == {"README.md", "clip_vision", "upscale_models"}
     assert json.loads((tmp_path / bundle.CHECKPOINT / "model_index.json").read_text())["unet"][0] == "diffusers"
     assert "bytes" in capsys.readouterr().out
 

@@ -42,7 +42,7 @@ def test_pinned_latents_are_the_reduced_picture() -> None:
 
 def test_latents_drawn_small_equal_those_of_the_full_picture() -> None:
     example = captions.plain("red", "star", "blue")
-    small = dataset.scene_latents(example, 32, 24)
+    small = dataset.scene_latents(example.scene, 32, 24)
     pixels = torch.frombuffer(bytearray(draw(example.scene, 256, 192).tobytes()), dtype=torch.uint8)
     full = train_vae.pinned_latents(pixels.view(1, 192, 256, 3).permute(0, 3, 1, 2).float() / 127.5 - 1)[0]
     assert (small - full).abs().mean() < 0.02
