@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from handler.media.metadata import Metadata, Record, write
+from handler.models_folders import checkpoint_name
 from handler.plan.plan import ImagePlan, Plan, RefinerPlan
 from handler.plan.prompt.styles import EXPANSION
 from schemas.enums import RefinerSwapMethod
@@ -24,7 +25,7 @@ def picture_metadata(plan: Plan, image: ImagePlan, checkpoint: Path) -> Metadata
     if not plan.output.metadata or _factors(plan):
         return None
     record = Record(
-        values=entries(plan, image, checkpoint.name),
+        values=entries(plan, image, checkpoint_name(checkpoint)),
         positive=image.positive,
         negative=image.negative,
         base_model_hash=_hash_of_model(checkpoint),

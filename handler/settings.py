@@ -26,10 +26,17 @@ class Settings(BaseSettings):
     models_dir: Annotated[Path, Field(description="Folder in the layout of Fooocus's `models/`")] = Path(
         "models"
     )
+    volume_dir: Annotated[
+        Path,
+        Field(
+            description="Where RunPod mounts its network volume and cached models; models there are found by themselves"
+        ),
+    ] = Path("/runpod-volume")
     checkpoint: Annotated[
         str | None,
         Field(
-            description="Checkpoint below `checkpoints/`: a file or a diffusers folder. Unset: the demo model"
+            description="`hf:ORG/NAME[/FILE]` (a cached model), or a file or diffusers folder below `checkpoints/`. "
+            "Unset: the demo model"
         ),
     ] = None
     styles_dir: Annotated[

@@ -23,6 +23,7 @@ from handler.job import Runner, Worker
 from handler.library import CACHE, LoraLibrary
 from handler.media import decode
 from handler.media.fetch import FetchPolicy
+from handler.models_folders import ModelsFolders
 from handler.plan.build import PlanSources
 from handler.plan.prompt.expansion import pick_words
 from handler.plan.prompt.process import PromptSources
@@ -33,7 +34,6 @@ from handler.settings import SafetyPolicy, Settings
 from handler.storage.base import Store
 from handler.storage.choose import choose_store
 from handler.storage.settings import StorageSettings
-from schemas.errors import ModelMissing
 from schemas.request import (
     DescribeRequest,
     ImagePromptRequest,
@@ -87,19 +87,14 @@ def runners(generation: Generation, description: Description) -> dict[type[Reque
 
 def model_folders(settings: Settings) -> tuple[Path, tuple[Path, ...]]:
     """(the checkpoint, the models folders in order of precedence). Raises ModelMissing."""
+    folders = ModelsFolders(settings.models_dir, settings.volume_dir)
     if settings.checkpoint is None:
         log.warn(
             "No checkpoint is configured (FOOOCUS_CHECKPOINT): rendering with the built-in demo model, "
             "which knows only drawn shapes"
         )
-        return DEMO_CHECKPOINT, (DEMO_BUNDLE, settings.models_dir)
-    checkpoint = settings.models_dir / "checkpoints" / settings.checkpoint
-    if not checkpoint.exists():
-        raise ModelMissing(
-            f"The checkpoint {settings.checkpoint} is not in {settings.models_dir / 'checkpoints'}. "
-            "`python -m builder list` shows what can be fetched"
-        )
-    return checkpoint, (settings.models_dir,)
+        return DEMO_CHECKPOINT, (DEMO_BUNDLE, *folders.roots())
+    return folders.find(settings.checkpoint), folders.roots()
 
 
 def _features(settings: Settings) -> Features:

@@ -97,9 +97,14 @@ def load(
 
 
 def description(path: Path, configs: Path | None, built_in: Path = BUILT_IN) -> Path:
-    """The folder whose config.json files describe the checkpoint's networks."""
+    """The folder whose config.json files describe the checkpoint's networks.
+
+    Of a file that lies in a diffusers folder, as in many cached models, it is that folder.
+    """
     if path.is_dir():
         return path
+    if (path.parent / "model_index.json").is_file():
+        return path.parent
     own = configs / path.stem if configs else None
     return own if own and (own / "unet" / "config.json").is_file() else built_in
 

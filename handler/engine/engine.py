@@ -42,6 +42,7 @@ from handler.engine.step import OnStep, Step
 from handler.engine.takeover import Takeover, Told, by_bare_network, by_refiner
 from handler.engine.types import Conditioning
 from handler.engine.vae import FACTOR
+from handler.models_folders import holder
 from handler.plan.plan import GuidancePlan, ImagePlan, OutputPlan, Plan, RefinerPlan, SamplingPlan
 from schemas.enums import OutputFormat, Performance, Sampler, Scheduler
 from schemas.errors import Location
@@ -106,7 +107,7 @@ class Engine:
         self._model = model
         self._safety = safety
         self._preview = preview
-        self._texts = TextEncoder(model, roots[0] / "embeddings")
+        self._texts = TextEncoder(model, holder(roots, "embeddings") / "embeddings")
         self._loras = LoraStack(model, files)
         self._refiners = Refiners(model, preview, roots, files)
         self._starts = Starts(model, roots, self._shelf)
@@ -125,7 +126,7 @@ class Engine:
         roots: the models folders, in order of precedence. Raises FooocusError or ValueError with words for an operator.
         """
         where = device.choose(device_name)
-        model = checkpoint.load(path, where, device.unet_dtype(where), roots[0] / "configs")
+        model = checkpoint.load(path, where, device.unet_dtype(where), holder(roots, "clip/tokenizer") / "configs")
         safety = SafetyChecker.load(roots, where) if check_safety else None
         return cls(model, safety, Preview.load(path, roots), roots, features)
 

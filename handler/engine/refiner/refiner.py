@@ -26,6 +26,7 @@ from handler.engine.sampling.refining import Course, Handover, hand_over, own_va
 from handler.engine.start import FROM_NOISE, Start
 from handler.engine.types import Conditioning
 from handler.engine.weights import reported_at
+from handler.models_folders import holder
 from handler.plan.plan import Plan, RefinerPlan
 from schemas.enums import RefinerSwapMethod
 
@@ -117,7 +118,7 @@ class Refiners:
         base = self._base
         # It outlives the job that asked for it, which computes in inference mode.
         with torch.inference_mode(False):
-            model = load(path, base, base.unet.dtype, self._roots[0] / "configs")
+            model = load(path, base, base.unet.dtype, holder(self._roots, "clip/tokenizer") / "configs")
             loras = LoraStack(model, self._files)
             if not model.kind.own_vae:
                 return Refiner(base, model, loras, torch.clone, self._preview)
