@@ -68,7 +68,7 @@ async def _fill_and_make_room(connection: Connection, filler: Path, history: His
     job = await connection.ask("submit", "owner", None, TEXT)
     assert job is not None, "there is room again"
     history.submitted(job, None)
-    connection.close()
+    await connection.close()
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ async def check(socket: Path, history: History) -> None:
     """Compare the store as it came up with what was told before."""
     connection = Connection(socket)
     history.seen(await connection.ask("dump"))
-    connection.close()
+    await connection.close()
 
 
 async def load_until(end: Callable[[], None], load: Load, seconds: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 import time
@@ -48,9 +49,11 @@ class Connection:
             raise Gone()
         return json.loads(line)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         if self._streams is not None:
             self._streams[1].close()
+            with contextlib.suppress(OSError):
+                await self._streams[1].wait_closed()
 
 
 class Load:
@@ -80,7 +83,7 @@ class Load:
         except Gone:
             pass
         finally:
-            connection.close()
+            await connection.close()
 
     async def _submit(self, connection: Connection, owner: str) -> None:
         key = f"{self._rng.getrandbits(64):x}" if self._rng.random() < 0.3 else None
@@ -108,7 +111,7 @@ class Load:
         except Gone:
             pass
         finally:
-            connection.close()
+            await connection.close()
 
     async def _work(self, connection: Connection, name: str, lease: str) -> None:
         chance = self._rng.random()
@@ -130,7 +133,7 @@ class Load:
         except Gone:
             pass
         finally:
-            connection.close()
+            await connection.close()
 
     async def _finish(self, connection: Connection, name: str, lease: str) -> None:
         asked_at = time.monotonic()
@@ -154,7 +157,7 @@ async def settle(socket: Path, history: History) -> dict[str, Any]:
         working.cancel()
         await asyncio.gather(working, return_exceptions=True)
     dump = await connection.ask("dump")
-    connection.close()
+    await connection.close()
     return dump
 
 
