@@ -13,6 +13,7 @@ from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTextModelWithPro
 
 from builder.demo import loras, tokenizer
 from builder.demo.networks import Networks, create_image_processor, create_safety_checker, create_scheduler
+from builder.demo.sampling import Mode
 from builder.demo.train_vae import GAIN
 
 FOLDER = Path(__file__).parent / "bundle"
@@ -95,6 +96,14 @@ def read(folder: Path = FOLDER) -> Networks:
         UNet2DConditionModel.from_pretrained(checkpoint, subfolder="unet", **options),
         AutoencoderKL.from_pretrained(checkpoint, subfolder="vae", **options),
     )
+
+
+def read_for(mode: Mode, folder: Path = FOLDER) -> Networks:
+    """The tiny SDXL with the LoRA that a mode brings merged in."""
+    networks = read(folder)
+    if mode.lora is not None:
+        loras.merge(networks.unet, folder / "loras" / f"{mode.lora}.safetensors")
+    return networks
 
 
 def read_safety_checker(folder: Path = FOLDER) -> tuple[StableDiffusionSafetyChecker, CLIPImageProcessor]:

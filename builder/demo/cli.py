@@ -94,7 +94,7 @@ def _run_train(options: argparse.Namespace) -> None:
 
 
 def _run_score(options: argparse.Namespace) -> None:
-    networks = bundle.read(options.bundle)
+    networks = bundle.read_for(MODES[options.mode], options.bundle)
     examples = held_out(options.captions, options.plain)
     result = score(networks, examples, options.width, options.height, options.seeds, MODES[options.mode])
     print(json.dumps({name: round(share, 3) for name, share in result.shares().items()}, indent=2))
@@ -106,7 +106,7 @@ def _run_score_checker(options: argparse.Namespace) -> None:
 
 
 def _run_grid(options: argparse.Namespace) -> None:
-    networks = bundle.read(options.bundle)
+    networks = bundle.read_for(MODES[options.mode], options.bundle)
     grid(networks, options.width, options.height, options.seed, MODES[options.mode]).save(options.out)
 
 

@@ -27,11 +27,11 @@ CURRICULUM = (
     (0.0, (0.8, 0.2, 0.0)),
     (0.5, (0.55, 0.33, 0.12)),
     (0.7, (0.45, 0.33, 0.22)),
-    (0.85, (0.25, 0.4, 0.35)),
+    (0.85, (0.15, 0.45, 0.4)),
 )
 # Share of plain sentences, from this part of the training on, and of fragments; the rest is drawn from the whole
 # grammar, with so many pairs.
-SIMPLE = ((0.0, 0.8), (0.85, 0.75))
+SIMPLE = ((0.0, 0.8), (0.85, 0.85))
 FRAGMENTS = 0.04
 PAIRS = 0.15
 DRAW_SCALE = 4

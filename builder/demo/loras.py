@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from diffusers import UNet2DConditionModel
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 RANKS = {
     "sd_xl_offset_example-lora_1.0": 1,
@@ -59,3 +59,15 @@ def save(tensors: dict[str, torch.Tensor], path: Path) -> None:
     """Write a LoRA file as fp16."""
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file({name: tensor.half().contiguous() for name, tensor in tensors.items()}, str(path))
+
+
+@torch.no_grad()
+def merge(unet: UNet2DConditionModel, path: Path, weight: float = 1.0) -> None:
+    """Add a LoRA file's patch, times `weight`, to the UNet's weights."""
+    tensors = {name: tensor.float() for name, tensor in load_file(str(path)).items()}
+    for module_path, module in targets(unet).items():
+        down, up, alpha = (
+            tensors[f"{key(module_path)}.{part}"] for part in ("lora_down.weight", "lora_up.weight", "alpha")
+        )
+        patch = (up.flatten(1) @ down.flatten(1)).view_as(module.weight)
+        module.weight += weight * float(alpha) / len(down) * patch

@@ -26,16 +26,17 @@ Denoise = Callable[[torch.Tensor, float], torch.Tensor]
 
 @dataclass(frozen=True)
 class Mode:
-    """How to sample: number of steps, guidance scale, and which solver ("2m", "lcm" or "euler")."""
+    """How to sample: number of steps, guidance scale, which solver ("2m", "lcm" or "euler"), and with which LoRA."""
 
     steps: int = STEPS
     guidance: float = GUIDANCE
     solver: str = "2m"
+    lora: str | None = None
 
 
 SPEED = Mode()
-EXTREME_SPEED = Mode(8, 1.0, "lcm")
-LIGHTNING = Mode(4, 1.0, "euler")
+EXTREME_SPEED = Mode(8, 1.0, "lcm", "sdxl_lcm_lora")
+LIGHTNING = Mode(4, 1.0, "euler", "sdxl_lightning_4step_lora")
 
 
 def noise_levels() -> torch.Tensor:

@@ -30,7 +30,7 @@ from builder.demo.world import Scene
 
 RATE = 2e-3
 # Latent (height, width) with the pictures in a batch.
-SIZES = {(64, 64): 5, (48, 48): 8, (32, 32): 16, (128, 128): 2, (112, 144): 2}
+SIZES = {(64, 64): 5, (48, 48): 8, (128, 128): 2, (112, 144): 2}
 CONDITIONS = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # context, pooled, time_ids
 
 

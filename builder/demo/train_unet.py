@@ -34,7 +34,7 @@ COOL_DOWN = 0.2
 # place of the true picture, as sampling does: it learns to mend what it guessed wrong.
 FIRST_GUESSES = 0.8
 LEAST_NOISY_GUESS = 450
-TIMESTEP_POWERS = ((0.0, 0.55), (0.7, 0.3), (0.95, 0.5))
+TIMESTEP_POWERS = ((0.0, 0.55), (0.7, 0.3), (0.85, 0.6))
 EMA = 0.998
 RATE = 2e-3
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTextModelWithProjection
 
 from builder.demo import bundle, loras, main, train_checker
-from builder.demo.networks import SCALING_FACTOR, Networks
+from builder.demo.networks import SCALING_FACTOR, Networks, create
 from builder.demo.texts import token_ids
 from builder.demo.train_vae import GAIN
 
@@ -79,6 +79,21 @@ def test_loras_fit_the_unet(networks: Networks, name: str) -> None:
         assert up.flatten(1).shape[0] == module.weight.shape[0]
         assert down.shape[1:] == module.weight.shape[1:]
         assert down.shape[0] == up.shape[1] == tensors[f"{loras.key(path)}.alpha"]
+
+
+def test_a_merged_lora_changes_weights_by_its_patch(tmp_path: Path) -> None:
+    unet = create(0).unet
+    tensors = loras.neutral(unet, rank=1)
+    path = "mid_block.resnets.0.conv1"
+    tensors[f"{loras.key(path)}.lora_up.weight"] += 2
+    loras.save(tensors, tmp_path / "lora.safetensors")
+    before = {name: value.clone() for name, value in unet.state_dict().items()}
+    loras.merge(unet, tmp_path / "lora.safetensors", 0.5)
+    changed = [name for name, value in unet.state_dict().items() if not torch.equal(value, before[name])]
+    assert changed == [f"{path}.weight"]
+    patch = unet.state_dict()[changed[0]] - before[changed[0]]
+    down = tensors[f"{loras.key(path)}.lora_down.weight"]
+    assert torch.allclose(patch, down.expand_as(patch), atol=1e-2)
 
 
 def test_safety_checker_runs_and_passes_a_plain_picture() -> None:
