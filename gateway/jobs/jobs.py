@@ -33,7 +33,7 @@ class Jobs:
     """All jobs of one store. `start` before use; `drain`, then `close`, at the end.
 
     Doors: submit, fail_at_once, get, position, cancel, wait, watch, logs, progress, history, delete, retry, purge.
-    Workers: take, renew, report, log, hold_off, finish, give_back, lose, outlives, stops.
+    Workers: take, renew, report, log, hold_off, begin, finish, give_back, lose, outlives, stops.
     """
 
     def __init__(self, store: Store, policy: Policy | None = None, clock: Clock | None = None) -> None:
@@ -259,11 +259,17 @@ class Jobs:
         if self._board.alive(job_id):
             self._board.events.log(job_id, line)
 
-    def hold_off(self, lease_id: str, worker: str) -> None:
-        """The job waits in a queue of the worker's own: its time to run begins anew with each time this is said."""
+    def hold_off(self, lease_id: str, worker: str, most_s: float) -> None:
+        """The job waits in a queue of the worker's own, for at most so long: its time to run has not begun."""
         held = self._board.leases.get(lease_id, worker)
         if held is not None:
-            held.must_end = max(held.must_end, self._board.clock.monotonic() + held.ticket.execution_timeout_s)
+            held.must_end = max(held.must_end, self._board.clock.monotonic() + most_s)
+
+    def begin(self, lease_id: str, worker: str) -> None:
+        """The job's time to run begins now, after a `hold_off`."""
+        held = self._board.leases.get(lease_id, worker)
+        if held is not None:
+            held.must_end = self._board.clock.monotonic() + held.ticket.execution_timeout_s
 
     def outlives(self, worker: str) -> None:
         """This worker goes on when we end, and is asked for its jobs by the next process: `drain` leaves them to it.

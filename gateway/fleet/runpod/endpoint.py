@@ -17,6 +17,7 @@ from gateway.fleet.runpod.health import Health
 from gateway.fleet.runpod.notes import Note, Notes
 from gateway.fleet.runpod.run import Desk, Run
 from gateway.fleet.runpod.transport import Transport
+from gateway.fleet.runpod.waiting import unless
 from gateway.fleet.workers import Worker, Workers
 from gateway.jobs.jobs import Jobs
 from gateway.jobs.leases import parse
@@ -139,7 +140,8 @@ class Endpoint:
             self._freed.clear()
             await self._freed.wait()
             return
-        for lease in await self._jobs.take(self.worker.name, min(room, MAX_BATCH), HOLD_S):
+        taken = self._jobs.take(self.worker.name, min(room, MAX_BATCH), HOLD_S)
+        for lease in await unless(self.health.troubled, taken) or ():
             self._begin(lease)
 
     async def _heed_stops(self) -> None:

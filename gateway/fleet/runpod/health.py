@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from gateway.fleet.runpod.client import Client
 from gateway.fleet.runpod.errors import EndpointError
 from gateway.fleet.runpod.pace import Backoff
+from gateway.fleet.runpod.waiting import waited
 from gateway.fleet.workers import Worker
 
 log = logging.getLogger(__name__)
@@ -24,15 +24,17 @@ _LONGEST_PAUSE_S = 30.0
 
 
 class Health:
-    """Asks `/health` now and then. ready: set while the endpoint takes jobs; else `worker.trouble` says why not."""
+    """Asks `/health` now and then. ready: set while the endpoint takes jobs; else, from the first bad news on,
+    `troubled` is, and `worker.trouble` says why."""
 
     def __init__(self, client: Client, worker: Worker) -> None:
         self.ready = asyncio.Event()
         self._client = client
         self._worker = worker
-        self._troubled = asyncio.Event()
+        self.troubled = asyncio.Event()
         self._pause = Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S, 2)
         self._wait_s = 0.0
+        worker.trouble = "it was not heard of yet"
         self._figures: Mapping[str, Any] = {}
 
     async def run(self) -> None:
@@ -56,7 +58,7 @@ class Health:
         self._worker.trouble = str(error)
         self._wait_s = error.retry_after_s or 0.0
         self.ready.clear()
-        self._troubled.set()
+        self.troubled.set()
 
     def metrics(self) -> Iterator[Metric]:
         """Its own counts of workers and jobs, as it last gave them."""
@@ -71,15 +73,14 @@ class Health:
         if not self.ready.is_set():
             log.info("The RunPod endpoint takes jobs", extra={"worker": self._worker.name})
         self._worker.trouble = None
-        self._troubled.clear()
+        self.troubled.clear()
         self.ready.set()
 
     async def _rest(self) -> None:
         """Until it is time to ask again: sooner, and ever later, when there is trouble."""
-        if not self._troubled.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._troubled.wait(), EVERY_S)
-        if self._troubled.is_set():
+        if not self.troubled.is_set():
+            await waited(self.troubled, EVERY_S)
+        if self.troubled.is_set():
             await asyncio.sleep(max(self._pause.next(), self._wait_s))
 
 

@@ -60,6 +60,6 @@ def _completed(record: Record) -> Mapping[str, Any] | Failure:
     output = record.output
     if isinstance(output, Mapping) and output.get("error"):
         return answers.result({"error": output["error"], "output": output})
-    if not output or (answers.progress(output) is not None and "images" not in output):
+    if not output or answers.progress(output) is not None:
         return LOST
     return answers.result({"output": output})

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from gateway.fleet.runpod.notes import Notes
 from gateway.fleet.runpod.pace import Backoff
 from gateway.fleet.runpod.record import LOST, Record, outcome
 from gateway.fleet.runpod.transport import Transport
+from gateway.fleet.runpod.waiting import unless, waited
 from gateway.jobs.jobs import Jobs
 from gateway.jobs.model import Failure, Lease, LogLine, Progress
 from schemas.errors import FooocusError, InternalError, PayloadTooLarge, StoreUnavailable
@@ -35,6 +36,10 @@ UNKNOWN = 3
 
 LONGEST_WAIT_S = 10.0
 """A job for which the endpoint asks for more patience than this returns to the queue meanwhile."""
+
+
+WAIT_S = 25 * 3600.0
+"""The platform itself drops a job a day after it came; this is for when nothing is heard of it any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,7 @@ class Run:
         self._remote = remote
         self._halt = asyncio.Event()
         self._cancelling = False
+        self._waiting = True
         self._began = False
         self._seen: Progress | None = None
         self.lease = lease
@@ -89,8 +95,8 @@ class Run:
 
     async def _see_through(self, remote: str) -> bool:
         """Whether the job is done with there."""
-        ended = await _unless(self._halt, self._follow(remote))
-        return ended or (self._cancelling and await self._cancel(remote))
+        ended = await unless(self._halt, self._follow(remote))
+        return ended is not None or (self._cancelling and await self._cancel(remote))
 
     # Sending
 
@@ -123,7 +129,7 @@ class Run:
                 return await self._submit(body)
             except Unavailable as error:
                 wait = max(pause.next(), error.retry_after_s or 0)
-                if wait > LONGEST_WAIT_S or await _waited(self._halt, wait):
+                if wait > LONGEST_WAIT_S or await waited(self._halt, wait):
                     raise
         return await self._submit(body)
 
@@ -152,23 +158,27 @@ class Run:
 
     # Following
 
-    async def _follow(self, remote: str) -> None:
-        """Ask until the job has ended and its end is recorded."""
-        waiting, running, failing = Backoff(0.3, 3), Backoff(0.3, 1.5), Backoff(0.5, 15)
+    async def _follow(self, remote: str) -> Record | Gone:
+        """Ask until the job has ended and its end is recorded; what was said at last."""
+        waiting, running, failing = Backoff(0.3, 3), Backoff(0.3, 1.5), Backoff(0.3, 15)
         unknown = 0
+        self._wait()
         while True:
             try:
                 record = await self._desk.client.status(remote)
             except EndpointError as error:
-                unknown = unknown + 1 if isinstance(error, Gone) else unknown
-                if unknown == UNKNOWN:
-                    return await self._end(LOST)
+                if isinstance(error, Gone):
+                    unknown += 1
+                    if unknown == UNKNOWN:
+                        await self._end(LOST)
+                        return error
                 await asyncio.sleep(max(failing.next(), error.retry_after_s or 0))
                 continue
             unknown = 0
             failing.reset()
             if record.final:
-                return await self._end(outcome(record, began=self._began))
+                await self._end(outcome(record, began=self._began))
+                return record
             if await self._note(record):
                 running.reset()
             await asyncio.sleep(running.next() if record.status is RunStatus.IN_PROGRESS else waiting.next())
@@ -176,10 +186,11 @@ class Run:
     async def _note(self, record: Record) -> bool:
         """Tell the queue where the job is; whether it got further."""
         if record.status is RunStatus.IN_QUEUE:
-            self._desk.jobs.hold_off(self.lease.id, self._desk.worker)
+            self._wait()
             return False
-        if not self._began:
-            self._began = True
+        if self._waiting:
+            self._waiting, self._began = False, True
+            self._desk.jobs.begin(self.lease.id, self._desk.worker)
             self._log(f"Started on worker {record.worker}" if record.worker else "Started")
         progress = answers.progress(record.output)
         if progress is None or progress == self._seen:
@@ -188,6 +199,11 @@ class Run:
         if await self._desk.jobs.report(self.lease.id, self._desk.worker, progress):
             self._log(answers.step_line(progress))
         return True
+
+    def _wait(self) -> None:
+        """Its time does not run: it is in the endpoint's queue, or nothing was heard of it yet."""
+        self._waiting = True
+        self._desk.jobs.hold_off(self.lease.id, self._desk.worker, WAIT_S)
 
     async def _end(self, result: Mapping[str, Any] | Failure) -> None:
         if result == LOST:
@@ -226,25 +242,3 @@ class Run:
 
     def _log(self, message: str, level: str = "INFO") -> None:
         self._desk.jobs.log(self.lease.job.id, LogLine(time.time(), level, message))
-
-
-async def _unless(halt: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
-    """Do `work` until it ends or is to halt; whether it ended. Cancelled with the caller."""
-    task, halted = asyncio.ensure_future(work), asyncio.ensure_future(halt.wait())
-    try:
-        await asyncio.wait({task, halted}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            task.result()
-            return True
-        return False
-    finally:
-        for future in (task, halted):
-            future.cancel()
-        await asyncio.gather(task, halted, return_exceptions=True)
-
-
-async def _waited(halt: asyncio.Event, seconds: float) -> bool:
-    """Sleep; whether that was cut short."""
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(halt.wait(), seconds)
-    return halt.is_set()
