@@ -100,7 +100,8 @@ async def over_http(data: Path, seconds: float, backlog: int) -> None:
 
 
 def _state(server: Server, what: str) -> None:
-    print(f"{what:44} {server.start_s:7.2f} s   resident {server.resident_mb():.0f} MB", flush=True)
+    used, memory = server.cpu_s(), server.resident_mb()
+    print(f"{what:44} {server.start_s:7.2f} s   CPU {used:.2f} s   resident {memory:.0f} MB", flush=True)
 
 
 def memory(jobs: int) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.gateway.crash.history import History
 
-CLIENTS = 24
+CLIENTS = 12
 WORKERS = 10
 
 STUCK_S = 15.0
