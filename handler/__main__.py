@@ -6,32 +6,41 @@ Without a queue in the environment the SDK runs `test_input.json` (or `--test_in
 
 from __future__ import annotations
 
+import os
 import sys
 
 from handler import sdk
 
 
 def main() -> None:
-    """Start the worker. Exits 1 with words when the model cannot be loaded.
+    """Start the worker. Exits 1 with words when it is not fit for jobs, and tells the platform the same words.
 
     Everything heavy happens in here and not at import: processes the SDK spawns import this module again.
     """
     sdk.prepare_environment()
     import runpod
 
+    from handler import fitness
     from handler.settings import Settings
     from handler.start import start_worker
-    from handler.storage.choose import check_storage
     from handler.storage.settings import StorageSettings
     from schemas.errors import FooocusError
 
     try:
         settings, storage = Settings(), StorageSettings()
+        checks = fitness.local_checks(settings, os.environ)
+        for check in checks:
+            check()
         worker = start_worker(settings, storage)
     except (FooocusError, ValueError) as error:
+        if sdk.on_platform():
+            unfit = fitness.unfit(error)
+            runpod.serverless.register_fitness_check(unfit)
+            runpod.serverless.start({"handler": unfit})
         sys.exit(f"The worker cannot start. {error}")
 
-    runpod.serverless.register_fitness_check(lambda: check_storage(storage))
+    for check in (*checks, fitness.storage_check(storage)):
+        runpod.serverless.register_fitness_check(check)
     sdk.report_refused_results()
     sdk.keep_early_stops()
     handler = worker.handle if sdk.on_platform() or sdk.serves_api() else sdk.printing(worker.handle)

@@ -53,6 +53,11 @@ def start_worker(settings: Settings, storage: StorageSettings) -> Worker:
     Raises FooocusError with words for an operator.
     """
     checkpoint, roots = model_folders(settings)
+    if settings.checkpoint is None:
+        log.warn(
+            "No checkpoint is configured (FOOOCUS_CHECKPOINT): rendering with the built-in demo model, "
+            "which knows only drawn shapes"
+        )
     gpu = GpuThread()
     load = partial(Engine.load, checkpoint, roots, settings.device, _check_safety(settings), _features(settings))
     engine = gpu.run_now(load)
@@ -89,10 +94,6 @@ def model_folders(settings: Settings) -> tuple[Path, tuple[Path, ...]]:
     """(the checkpoint, the models folders in order of precedence). Raises ModelMissing."""
     folders = ModelsFolders(settings.models_dir, settings.volume_dir)
     if settings.checkpoint is None:
-        log.warn(
-            "No checkpoint is configured (FOOOCUS_CHECKPOINT): rendering with the built-in demo model, "
-            "which knows only drawn shapes"
-        )
         return DEMO_CHECKPOINT, (DEMO_BUNDLE, *folders.roots())
     return folders.find(settings.checkpoint), folders.roots()
 

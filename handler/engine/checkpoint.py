@@ -22,7 +22,7 @@ from transformers.models.clip.modeling_clip import CLIPTextModel, CLIPTextModelW
 
 from handler.engine.blueprint import COMPONENTS, build, check_sdxl, read_config
 from handler.engine.device import memory_format, require_memory, vae_dtype
-from handler.engine.sources import Sources, check_base, folder_sources, materialise, single_file_sources
+from handler.engine.sources import Sources, check_base, folder_files, folder_sources, materialise, single_file_sources
 from handler.engine.weights import Staging, WeightsError, WeightsFile, reported_at
 from schemas.errors import Location, ModelMissing
 
@@ -94,6 +94,15 @@ def load(
             sources = single_file_sources(file, networks, settings)
         fill(networks, sources, device, dtype)
     return SdxlModel(name=path.stem, path=path, **networks, **tokenizers)
+
+
+def check_files(path: Path) -> None:
+    """Raise ModelMissing unless the checkpoint's files are all there, each as long as its header says."""
+    try:
+        for file in [path] if path.is_file() else folder_files(path, COMPONENTS):
+            WeightsFile(file).close()
+    except WeightsError as error:
+        raise ModelMissing(f"The checkpoint {path} is not complete: {error}. Copy or fetch it again") from error
 
 
 def description(path: Path, configs: Path | None, built_in: Path = BUILT_IN) -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from schemas.errors import OutOfMemory
+from schemas.errors import DeviceLost, OutOfMemory
 
 AMPERE = (8, 0)
 
@@ -25,6 +25,25 @@ def choose(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"device {name!r} is not present")
     return device
+
+
+def check_usable(name: str, promised: str = "0") -> None:
+    """Compute something on the device. promised: how many GPUs the platform says this machine has.
+
+    Raises ValueError (see `choose`), and DeviceLost for a GPU that does not compute or that torch does not see.
+    """
+    device = choose(name)
+    if device.type == "cpu" and name == "auto" and promised not in ("", "0"):
+        raise DeviceLost(
+            f"The platform promises {promised} GPU(s) and torch sees none. Usually the host's driver is too old: "
+            f"torch {torch.__version__} is built for CUDA {torch.version.cuda}"
+        )
+    try:
+        total = torch.ones(64, 64, device=device).matmul(torch.ones(64, 64, device=device)).sum().item()
+    except RuntimeError as error:
+        raise DeviceLost(f"The device {device} does not compute: {str(error).splitlines()[0]}") from error
+    if total != 64**3:
+        raise DeviceLost(f"The device {device} computes wrongly: {total} instead of {64**3}")
 
 
 def unet_dtype(device: torch.device) -> torch.dtype:

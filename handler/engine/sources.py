@@ -112,6 +112,11 @@ def folder_sources(path: Path, networks: Mapping[str, nn.Module], files: ExitSta
     return {name: component_sources(path / name, network, files) for name, network in networks.items()}
 
 
+def folder_files(path: Path, components: Iterable[str]) -> list[Path]:
+    """The files of weights that a diffusers folder's networks are read from. Raises WeightsError."""
+    return [file for name in components for file in _weight_files(path / name)]
+
+
 def component_sources(folder: Path, network: nn.Module, files: ExitStack, wrapper: str = TEXT_MODEL) -> Sources:
     """Sources of one network in the folder of its own. Raises WeightsError.
 

@@ -81,6 +81,9 @@ class WeightsFile:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._file.close()
 
     def read(self, name: str, part: int = 0, parts: int = 1, staging: Staging | None = None) -> Tensor:
