@@ -129,7 +129,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         stub: RunpodStub = self.server.stub
         data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        parts = [*self.path.strip("/").split("/"), "", ""]
+        parts = [*self.path.partition("?")[0].strip("/").split("/"), "", ""]
         if parts[0] == "bucket":
             found = stub.bucket.get(parts[1])
             self._send(200 if found is not None else 404, found or b"", {"Content-Type": "image/png"})
