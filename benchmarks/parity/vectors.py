@@ -19,7 +19,6 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
-BUG = "bug:"
 INPUT, EXPECTED = "input", "expected"
 
 
@@ -53,11 +52,6 @@ class Case:
     @property
     def flags(self) -> tuple[str, ...]:
         return tuple(self.record.get("flags", ()))
-
-    @property
-    def is_bug(self) -> bool:
-        """True where the case records a defect of the original as it is."""
-        return any(flag.startswith(BUG) for flag in self.flags)
 
     @property
     def expected_json(self) -> Any:

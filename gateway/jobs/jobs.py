@@ -226,10 +226,6 @@ class Jobs:
         """How many jobs of an owner wait."""
         return self._board.line.waiting_of(owner)
 
-    def queue_snapshot(self, owner: str) -> list[str]:
-        """The ids of an owner's waiting jobs, next first."""
-        return self._board.line.ids_of(owner)
-
     # What workers do
 
     async def take(self, worker: str, count: int = 1, hold_s: float = 20) -> list[Lease]:

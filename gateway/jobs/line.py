@@ -105,10 +105,6 @@ class Line:
         """How many jobs of an owner wait."""
         return self._waiting[owner, False] + self._waiting[owner, True]
 
-    def ids_of(self, owner: str) -> list[str]:
-        """An owner's waiting jobs, next first."""
-        return [ticket.id for ticket in self._order if ticket.owner == owner]
-
     def _admit(self, ticket: Ticket) -> None:
         if ticket.turn is None:
             ticket.turn = self._last_turn[ticket.owner_class] = self._next_turn(ticket.owner_class)

@@ -10,8 +10,6 @@ from fractions import Fraction
 import numpy as np
 from PIL import Image
 
-from handler.plan.sizes import fit_class
-
 
 class ResizeMode(IntEnum):
     """How a picture is fitted into a frame of other proportions."""
@@ -37,12 +35,6 @@ def resize(pixels: np.ndarray, width: int, height: int, mode: ResizeMode = Resiz
     if mode is ResizeMode.SQUASH:
         return lanczos(pixels, width, height)
     return _cover(pixels, width, height) if mode is ResizeMode.COVER else _contain(pixels, width, height)
-
-
-def fit_to_class(pixels: np.ndarray, target: int) -> np.ndarray:
-    """A picture in the size class `target` (see `handler.plan.sizes.fit_class`); as it is when it has that class."""
-    height, width = fit_class(*pixels.shape[:2], target)
-    return pixels if (height, width) == pixels.shape[:2] else lanczos(pixels, width, height)
 
 
 def three_channels(pixels: np.ndarray) -> np.ndarray:

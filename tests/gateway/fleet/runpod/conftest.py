@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,9 +43,6 @@ class Fronted:
 
     def lines(self, job: Job) -> list[str]:
         return [line.message for line in self.served.run(self.served.gateway.jobs.logs(job.id))]
-
-
-Front = Callable[..., contextlib.AbstractContextManager[Fronted]]
 
 
 @contextlib.contextmanager
