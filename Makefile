@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run serve test lint crash load install install-test
+.PHONY: run serve test lint crash load startup install install-test
 
 run: $(VENV)/.installed
 	$(BIN)/python -u -m handler
@@ -28,6 +28,10 @@ crash: install-test
 # What the gateway bears: submits and polls a second, a queue of 100,000, memory over 100,000 jobs. Takes minutes.
 load: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.load
+
+# How long the worker takes until its first job, phase by phase, beside plain diffusers on the same checkpoint.
+startup: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.startup
 
 install: $(VENV)/.installed
 
