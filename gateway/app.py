@@ -23,8 +23,7 @@ from gateway.files.files import Files
 from gateway.files.model import Limits
 from gateway.files.sweep import Sweep
 from gateway.fleet import protocol
-from gateway.fleet.fleet import Fleet
-from gateway.fleet.runpod.fleet import RunpodFleet
+from gateway.fleet.choose import choose_fleet
 from gateway.gateway import Gateway
 from gateway.hosts import name_of
 from gateway.jobs.jobs import Jobs
@@ -43,9 +42,6 @@ from schemas.errors import FooocusError
 DOORS: tuple[ModuleType, ...] = (fal, fooocus_api, runpod, playground, guide)
 """The packages that open a door: each has `router(gateway) -> APIRouter`, and may have `MIDDLEWARE`, ASGI classes that
 lead requests to its routes, and `EXPOSED`, headers that a page of another origin may read."""
-
-FLEETS: dict[str, type[Fleet]] = {"local": Fleet, "runpod": RunpodFleet}
-"""Who does the work, by the setting's name."""
 
 EXPOSED = ("x-request-id", "Retry-After", "Location", "ETag", "Content-Range", "Accept-Ranges")
 """Headers that a page of another origin may read."""
@@ -81,7 +77,7 @@ def _gateway(settings: Settings, store: Store) -> Gateway:
     jobs = Jobs(store, policy)
     files = Files(settings.data / "files", store, limits=Limits(file_ttl_s=settings.file_ttl_s))
     keys = Keys(settings, store)
-    fleet = FLEETS[settings.fleet](settings, jobs, files)
+    fleet = choose_fleet(settings, jobs, files)
     egress = Egress(allow_private=settings.allow_private_webhooks)
     base_url = settings.public_url or own_url(settings)
     webhooks = Webhooks(
