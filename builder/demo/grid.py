@@ -13,14 +13,14 @@ CAPTIONS = (
     "a green star on a white background",
     "a yellow square on a purple background",
     "a black triangle on an orange background",
-    "a white ring on the left on a green background",
-    "a purple cross at the top on a yellow background",
-    "a small red star in the bottom right corner on a gray background",
-    "a large cyan circle on a brown background",
-    "a blue circle to the left of a yellow square on a black background",
-    "a pink triangle above a white ring on a red background",
-    "a glowing yellow star on a blue and black striped background",
-    "an outlined orange cross on a cyan to purple gradient background",
+    "a cyan circle on a brown background",
+    "a white ring on a green background",
+    "a purple circle on a black background",
+    "a pink cross on a gray background",
+    "an orange circle on a pink background",
+    "a blue square on a yellow background",
+    "a white circle on a red background",
+    "a green circle on a cyan background",
 )
 COLUMNS = 4
 TILE = 192

@@ -17,7 +17,6 @@ RANKS = {
     "sdxl_lcm_lora": 2,
     "sdxl_lightning_4step_lora": 2,
     "sdxl_hyper_sd_4step_lora": 2,
-    "demo_outlined": 1,
 }
 NAMES = tuple(RANKS)
 

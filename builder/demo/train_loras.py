@@ -1,17 +1,15 @@
-"""Trains the bundle's LoRAs on the finished UNet: few-step ones and style ones.
+"""Trains the bundle's few-step LoRAs on the finished UNet.
 
 A few-step LoRA learns to correct its own walk. From pure noise the network jumps to a picture; noise of a later level
 is laid over it, fresh (LCM, SDE solvers) or the same (Euler); and from there the network must reach the picture that
-the caption means. A style LoRA learns ordinary denoising of pictures redrawn in its style, which the caption does not
-mention.
+the caption means.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -25,8 +23,6 @@ from builder.demo.checkpoints import Checkpoint, progress, rate_factor, set_rate
 from builder.demo.dataset import scene_latents, texts_for, time_ids
 from builder.demo.networks import Networks, alphas_cumprod
 from builder.demo.texts import encode_joined
-from builder.demo.train_unet import random_noise, random_timesteps
-from builder.demo.world import Scene
 
 RATE = 2e-3
 # Latent (height, width) with the pictures in a batch.
@@ -43,17 +39,11 @@ class FewSteps:
     weight: float = 1.0
 
 
-def outlined(scene: Scene) -> Scene:
-    """Every shape with a rim."""
-    return replace(scene, shapes=tuple(replace(shape, style="outlined") for shape in scene.shapes))
-
-
 FEW_STEPS = {
     "sdxl_lcm_lora": FewSteps((999, 879, 759, 639, 499, 379, 259, 139), fresh=True),
     "sdxl_lightning_4step_lora": FewSteps((999, 749, 500, 250), fresh=False),
     "sdxl_hyper_sd_4step_lora": FewSteps((999, 920, 800, 687, 500, 300, 146), fresh=True, weight=0.8),
 }
-STYLES: dict[str, Callable[[Scene], Scene]] = {"demo_outlined": outlined}
 
 
 class Lora(nn.Module):
@@ -94,7 +84,7 @@ def train(networks: Networks, name: str, work: Path, steps: int, seed: int = 0) 
     for step in range(first := checkpoint.load(), steps):
         set_rate(optimiser, RATE * rate_factor(step, steps))
         rng, generator = random.Random(f"{name} {seed} {step}"), torch.Generator().manual_seed(seed * 1_000_003 + step)
-        loss = (few_step_loss if name in FEW_STEPS else style_loss)(networks, lora, name, rng, generator)
+        loss = few_step_loss(networks, lora, FEW_STEPS[name], rng, generator)
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -107,10 +97,9 @@ def train(networks: Networks, name: str, work: Path, steps: int, seed: int = 0) 
 
 
 def few_step_loss(
-    networks: Networks, lora: Lora, name: str, rng: random.Random, generator: torch.Generator
+    networks: Networks, lora: Lora, recipe: FewSteps, rng: random.Random, generator: torch.Generator
 ) -> torch.Tensor:
     """Squared error of the clean picture after one more step of the mode's own walk."""
-    recipe = FEW_STEPS[name]
     examples, (height, width) = _examples(rng)
     wanted = torch.stack([scene_latents(example.scene, width, height) for example in examples])
     conditions = _conditions(networks, rng, examples, height, width)
@@ -128,22 +117,6 @@ def few_step_loss(
     noisy = torch.where(chosen.view(-1, 1, 1, 1) == start[0], noise, (kept * jumped + levels * later) * alphas.sqrt())
     clean = _clean(networks.unet, weights, noisy, chosen, conditions)
     return (clean - wanted).square().mean()
-
-
-def style_loss(
-    networks: Networks, lora: Lora, name: str, rng: random.Random, generator: torch.Generator
-) -> torch.Tensor:
-    """Squared error of the noise over alpha, on pictures redrawn in the style."""
-    examples, (height, width) = _examples(rng)
-    redrawn = [replace(example, scene=STYLES[name](example.scene)) for example in examples]
-    latents = torch.stack([scene_latents(example.scene, width, height) for example in redrawn])
-    conditions = _conditions(networks, rng, examples, height, width)
-    noise = random_noise(latents.shape, generator)
-    timesteps = random_timesteps(len(noise), height * width, 1.0, generator)
-    alphas = _alphas(timesteps)
-    noisy = alphas.sqrt() * latents + (1 - alphas).sqrt() * noise
-    predicted = _noise(networks.unet, lora.patched(networks.unet, 1.0), noisy, timesteps, conditions)
-    return ((predicted - noise).square() / alphas).mean()
 
 
 def _examples(rng: random.Random) -> tuple[list[Example], tuple[int, int]]:
