@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,7 +39,7 @@ class Generation:
 
     render: the engine. sources: makes the sources of a plan. image_policy: the limits on a request's pictures.
     choose_store: (job, inline) -> where pictures go. progress: (job, preview) -> its progress reporter; `preview`
-    says whether it may show pictures. checkpoint: the loaded file or folder. safety: what flagged pictures become.
+    says whether it may show pictures. safety: what flagged pictures become.
     """
 
     gpu: GpuThread
@@ -49,7 +48,6 @@ class Generation:
     image_policy: FetchPolicy
     choose_store: Callable[[Mapping[str, Any], bool], Store]
     progress: Callable[[dict[str, Any], bool], AbstractAsyncContextManager[Progress]]
-    checkpoint: Path
     safety: SafetyPolicy
 
     async def run(self, job: dict[str, Any], request: GenerationRequest) -> dict[str, Any]:
@@ -75,7 +73,7 @@ class Generation:
         ).model_dump(mode="json")
 
     def _metadata(self, plan: Plan) -> list[Metadata | None]:
-        return [picture_metadata(plan, image, self.checkpoint) for image in plan.images]
+        return [picture_metadata(plan, image) for image in plan.images]
 
     async def _render(self, job: dict[str, Any], plan: Plan) -> list[Picture]:
         async with self.progress(job, plan.output.preview) as progress:

@@ -20,15 +20,15 @@ DEFAULT_ADAPTIVE_CFG = 7.0
 SHORT_HASH = 10
 
 
-def picture_metadata(plan: Plan, image: ImagePlan, checkpoint: Path) -> Metadata | None:
+def picture_metadata(plan: Plan, image: ImagePlan) -> Metadata | None:
     """The metadata to embed in one picture, None when none was asked for; none in one that was not sampled."""
     if not plan.output.metadata or _factors(plan):
         return None
     record = Record(
-        values=entries(plan, image, checkpoint_name(checkpoint)),
+        values=entries(plan, image, checkpoint_name(plan.base)),
         positive=image.positive,
         negative=image.negative,
-        base_model_hash=_hash_of_model(checkpoint),
+        base_model_hash=_hash_of_model(plan.base),
         refiner_model_hash="".join(_hash_of_model(refiner.path) for refiner in plan.refiner),
         loras=[(lora.path.name, lora.scale, _hash(lora.path)) for lora in plan.loras],
     )

@@ -14,6 +14,7 @@ from handler.description import Description
 from handler.engine.control.files import ControlNetFiles
 from handler.engine.describe.describer import Describer
 from handler.engine.engine import Engine
+from handler.engine.engines import Engines
 from handler.engine.expansion import find_expander
 from handler.engine.features import Features
 from handler.generation import Generation
@@ -59,20 +60,19 @@ def start_worker(settings: Settings, storage: StorageSettings) -> Worker:
             "which knows only drawn shapes"
         )
     gpu = GpuThread()
-    load = partial(Engine.load, checkpoint, roots, settings.device, _check_safety(settings), _features(settings))
-    engine = gpu.run_now(load)
+    engines = Engines(partial(_load_engine, settings, roots))
+    engine = gpu.run_now(lambda: engines.get(checkpoint))
     if settings.warm_up:
         gpu.run_now(engine.warm_up)
     decode.warm_up()
     image_policy = FetchPolicy(allow_private=settings.allow_private_urls)
     generation = Generation(
         gpu=gpu,
-        render=engine.render,
+        render=engines.render,
         sources=_plan_sources(settings, checkpoint, roots, engine),
         image_policy=image_policy,
         choose_store=_storage(settings, storage),
         progress=_progress(settings),
-        checkpoint=checkpoint,
         safety=settings.safety_policy,
     )
     description = Description(gpu, Describer(roots, settings.device).describe, image_policy)
@@ -96,6 +96,10 @@ def model_folders(settings: Settings) -> tuple[Path, tuple[Path, ...]]:
     if settings.checkpoint is None:
         return DEMO_CHECKPOINT, (DEMO_BUNDLE, *folders.roots())
     return folders.find(settings.checkpoint), folders.roots()
+
+
+def _load_engine(settings: Settings, roots: tuple[Path, ...], checkpoint: Path) -> Engine:
+    return Engine.load(checkpoint, roots, settings.device, _check_safety(settings), _features(settings))
 
 
 def _features(settings: Settings) -> Features:

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from handler.engine.control.guides import Guides
 
 WARM_UP = Plan(
+    base=Path(),
     performance=Performance.LIGHTNING,
     width=256,
     height=256,

@@ -36,6 +36,8 @@ from schemas.request import GenerationRequest
 
 NO_IMAGES: Images = {}
 
+BASE_MODEL: Location = ("body", "advanced", "base_model")
+
 LEAST_DENOISE = 0.001
 """A run over a smaller share of the noise levels is one over this share: its schedule would be endlessly long."""
 
@@ -50,7 +52,7 @@ class PlanSources:
     prompts: styles, wildcards and expansion. lora_files: names (relative paths) of installed LoRAs.
     find_lora: (name, path or URL; the field that named it) -> local file, or raises InvalidInput.
     allow_unchecked: whether a request may switch the safety checker off.
-    base: the base checkpoint, a file or folder. find_checkpoint: name -> an installed one.
+    base: the checkpoint of requests that name none, a file or folder. find_checkpoint: name -> an installed one.
     find_inpaint_network: engine -> its files.
     """
 
@@ -80,7 +82,8 @@ def build_plan(request: GenerationRequest, job_id: str, sources: PlanSources, im
     inpaint = plan_inpaint(request, images, sources.find_inpaint_network)
     steps = advanced.overwrite_step or (mode.steps_uov if any(each.fewer_steps for each in uov) else mode.steps)
     sampling = _sampling(advanced, mode, steps, next((each.denoise for each in (*uov, *inpaint)), 1.0))
-    refiner = _refiner(request, mode, steps, sources)
+    base = _base(advanced, sources)
+    refiner = _refiner(request, mode, steps, base, sources)
     repainted = tuple(network_plan(each, request, sampling.steps, bool(refiner)) for each in inpaint)
     main, extra = _lines(request, bool(inpaint))
     negative, negative_extra = split_lines(request.negative_prompt)
@@ -98,6 +101,7 @@ def build_plan(request: GenerationRequest, job_id: str, sources: PlanSources, im
         wildcards_in_order=advanced.read_wildcards_in_order,
     )
     return Plan(
+        base=base,
         performance=performance,
         width=width,
         height=height,
@@ -144,11 +148,19 @@ def _lines(request: GenerationRequest, repaints: bool) -> tuple[str, tuple[str, 
     return split_lines(f"{additional}\n{request.prompt}")
 
 
-def _refiner(request: GenerationRequest, mode: Mode, steps: int, sources: PlanSources) -> tuple[RefinerPlan, ...]:
+def _base(advanced: Advanced, sources: PlanSources) -> Path:
+    if advanced.base_model in (None, sources.base.name):
+        return sources.base
+    return sources.find_checkpoint(advanced.base_model, BASE_MODEL)
+
+
+def _refiner(
+    request: GenerationRequest, mode: Mode, steps: int, base: Path, sources: PlanSources
+) -> tuple[RefinerPlan, ...]:
     """The few-step modes have none."""
     if mode.sampler is not None:
         return ()
-    return plan_refiner(request, steps, sources.base, sources.find_checkpoint)
+    return plan_refiner(request, steps, base, sources.find_checkpoint)
 
 
 def _refiner_switch(request: GenerationRequest, mode: Mode, inpaint: tuple[InpaintPlan, ...], refined: bool) -> float:

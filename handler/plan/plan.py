@@ -213,10 +213,11 @@ class Plan:
     """One job, resolved.
 
     Width and height are in pixels and multiples of 8: of what is sampled, which inpainting puts into a picture of
-    another size. refiner_switch: the share of the steps, for the metadata.
+    another size. base: the checkpoint, a file or a folder. refiner_switch: the share of the steps, for the metadata.
     refiner, freeu, uov, inpaint: none or one; of the last two, one at most.
     """
 
+    base: Path
     performance: Performance
     width: int
     height: int

@@ -9,7 +9,7 @@ from schemas.advanced import Advanced
 from schemas.errors import FeatureNotSupported, InvalidInput
 from schemas.request import DescribeRequest, Request
 
-_ADVANCED_FEATURES = ("base_model", "vae_name")
+_ADVANCED_FEATURES = ("vae_name",)
 
 
 def refuse_unsupported(request: Request) -> None:

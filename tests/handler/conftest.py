@@ -72,7 +72,6 @@ def make_worker(
             "image_policy": FetchPolicy(allow_private=True),
             "choose_store": lambda job, inline: LocalStore(tmp_path / "outputs", job["id"]),
             "progress": lambda job, preview: draining(SilentProgress()),
-            "checkpoint": DEMO_CHECKPOINT,
             "safety": settings.safety_policy,
         }
         generation = Generation(**(defaults | parts))

@@ -20,6 +20,11 @@ from schemas.fooocus_api.requests import (
 )
 
 SLOTS = 4
+UNNAMED = frozenset(
+    {"", "None", "juggernautXL_version6Rundiffusion.safetensors", "juggernautXL_v8Rundiffusion.safetensors"}
+)
+"""Model names that mean the server's own: clients copy the document's and the code's defaults into every request."""
+
 CUSTOM_FACTOR = 2.0
 """Factor of `Upscale (Custom)` when `upscale_value` is not given."""
 
@@ -93,7 +98,7 @@ def _advanced(request: CommonRequest) -> Fields:
     if request.save_name:
         fields["save_name"] = request.save_name
     names = {"base_model": request.base_model_name, "refiner_model": request.refiner_model_name}
-    return fields | {field: name for field, name in names.items() if name not in ("", "None")}
+    return fields | {field: name for field, name in names.items() if name not in UNNAMED}
 
 
 _SAME = (

@@ -1,6 +1,7 @@
 """One gateway with one worker on the demo model for all tests of Fooocus-API's door.
 
-The operator's preset makes pictures small and steps few; everything else is as a client finds it.
+The operator's preset makes pictures small and steps few; the models of image prompts, which the demo has not, are of
+the real classes with random weights. Everything else is as a client finds it.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ from typing import Any
 
 import pytest
 import requests
+from diffusers import UNet2DConditionModel
 
+from tests.support.controls import write_image_prompts
 from tests.support.gateway import GatewayProcess, joined, render_worker, serving_gateway, until
+from tests.support.models import DEMO_CHECKPOINT
 
 PRESET = {
     "default_performance": "Lightning",
@@ -31,6 +35,8 @@ Finished = Callable[[str], dict[str, Any]]
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     """A gateway with a warm worker."""
     home = tmp_path_factory.mktemp("fooocus-api")
+    unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(DEMO_CHECKPOINT / "unet"))
+    write_image_prompts(home / "models", unet)
     preset = home / "preset.json"
     preset.write_text(json.dumps(PRESET), "utf-8")
     process = GatewayProcess(home / "gateway", environment={"GATEWAY_PRESET": str(preset)})

@@ -8,11 +8,9 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
-import json
 import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from PIL import Image
 
 from tests.support.gateway import GatewayProcess, RemoteWorker, joined, serving_gateway, until
 from tests.support.paper_worker import PNG
+from tests.support.receiver import receiver
 
 T2I = "/v1/generation/text-to-image"
 KEYS = ["job_id", "job_type", "job_stage", "job_progress", "job_status", "job_step_preview", "job_result"]
@@ -214,29 +213,6 @@ def test_the_webhook_has_two_keys(api: str) -> None:
     assert post["job_id"] == job["job_id"]
     assert [image["seed"] for image in post["job_result"]] == [image["seed"] for image in result]
     assert [Path(image["url"]).name for image in post["job_result"]] == [Path(image["url"]).name for image in result]
-
-
-@contextlib.contextmanager
-def receiver() -> Iterator[tuple[str, list[Any]]]:
-    """A server that takes webhooks; its URL and the bodies so far."""
-    posts: list[Any] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            posts.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *arguments: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/status", posts
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def test_a_full_queue_in_each_shape(tmp_path: Path) -> None:

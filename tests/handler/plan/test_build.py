@@ -171,7 +171,6 @@ def test_a_plan_is_frozen() -> None:
     ("body", "loc"),
     [
         ({"advanced": {"vae_name": "x.safetensors"}}, ["advanced", "vae_name"]),
-        ({"advanced": {"base_model": "x.safetensors"}}, ["advanced", "base_model"]),
     ],
 )
 def test_features_of_later_are_refused_by_name(body: dict, loc: list) -> None:

@@ -1,0 +1,93 @@
+"""`advanced.base_model`: another installed checkpoint for a job; one in memory, wrong ones named, then as before."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+from PIL import Image
+
+from handler.checkpoints import CheckpointLibrary
+from handler.engine.engine import Engine
+from handler.engine.engines import Engines
+from handler.job import Worker
+from handler.plan.build import PlanSources
+from handler.start import DEMO_BUNDLE, DEMO_CHECKPOINT
+
+SMALL = {
+    "prompt": "a red circle on a blue background", "aspect_ratio": "128x128", "styles": [], "seed": 7, "loras": [],
+    "performance": "Speed", "output_format": "png",
+}  # fmt: skip
+
+
+class Counted:
+    """Loads engines, and what it was asked to load."""
+
+    def __init__(self, roots: tuple[Path, ...]) -> None:
+        self.roots = roots
+        self.loaded: list[str] = []
+
+    def __call__(self, path: Path) -> Engine:
+        self.loaded.append(path.name)
+        return Engine.load(path, self.roots, "cpu", check_safety=False)
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Counted:
+    """Beside the demo checkpoint there are one of the same weights and one that is none."""
+    checkpoints = tmp_path / "models" / "checkpoints"
+    shutil.copytree(DEMO_CHECKPOINT, checkpoints / "other")
+    shutil.copytree(DEMO_CHECKPOINT, checkpoints / "broken")
+    next((checkpoints / "broken" / "unet").glob("*.safetensors")).write_bytes(b"no weights")
+    return Counted((DEMO_BUNDLE, tmp_path / "models"))
+
+
+@pytest.fixture
+def worker(make_worker: Callable[..., Worker], load: Counted, plan_sources: PlanSources) -> Worker:
+    sources = replace(plan_sources, find_checkpoint=CheckpointLibrary(load.roots).find)
+    return make_worker(render=Engines(load).render, sources=lambda: sources)
+
+
+def run(worker: Worker, base_model: str | None = None, **more: Any) -> dict[str, Any]:
+    advanced = {"overwrite_step": 2, **({"base_model": base_model} if base_model else {}), **more}
+    return asyncio.run(worker.handle({"id": "job", "input": {**SMALL, "advanced": advanced}}))
+
+
+def picture(answer: dict[str, Any]) -> Image.Image:
+    assert "images" in answer, answer
+    with urlopen(answer["images"][0]["url"]) as file:
+        return Image.open(io.BytesIO(file.read()))
+
+
+def test_a_job_may_name_another_checkpoint(worker: Worker, load: Counted) -> None:
+    usual, other = picture(run(worker)), picture(run(worker, "other", save_metadata=True))
+    assert other.tobytes() == usual.tobytes()
+    assert '"base_model": "other"' in other.info["parameters"]
+    assert picture(run(worker)).tobytes() == usual.tobytes()
+    assert load.loaded == [DEMO_CHECKPOINT.name, "other", DEMO_CHECKPOINT.name]
+
+
+def test_naming_the_usual_checkpoint_changes_nothing(worker: Worker, load: Counted) -> None:
+    assert picture(run(worker)).tobytes() == picture(run(worker, DEMO_CHECKPOINT.name)).tobytes()
+    assert load.loaded == [DEMO_CHECKPOINT.name]
+
+
+def test_one_that_is_not_installed_is_named_and_nothing_is_loaded(worker: Worker, load: Counted) -> None:
+    answer = run(worker, "missing.safetensors")
+    assert (answer["status"], answer["detail"][0]["loc"]) == (422, ["body", "advanced", "base_model"])
+    assert load.loaded == []
+
+
+def test_one_that_is_broken_costs_its_job_only(worker: Worker, load: Counted) -> None:
+    usual = picture(run(worker))
+    answer = run(worker, "broken")
+    assert (answer["status"], answer["detail"][0]["loc"]) == (422, ["body", "advanced", "base_model"])
+    assert str(load.roots[1]) not in str(answer)
+    assert picture(run(worker)).tobytes() == usual.tobytes()
