@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RUNPOD_JS := tests/support/runpod_js
 
 .PHONY: run serve test lint crash load startup install install-test
 
@@ -40,7 +41,7 @@ $(VENV)/.installed: pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	touch $@
 
-install-test: $(VENV)/.installed-test .venv-s3/.installed .venv-fal/.installed
+install-test: $(VENV)/.installed-test .venv-s3/.installed .venv-fal/.installed $(RUNPOD_JS)/node_modules/.installed
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test]"
@@ -52,4 +53,9 @@ $(VENV)/.installed-test: $(VENV)/.installed
 
 .venv-fal/.installed: $(wildcard tests/support/fal/install_fal.sh tests/support/fal/*.json tests/support/fal/*.txt)
 	sh tests/support/fal/install_fal.sh .venv-fal $(PYTHON)
+	touch $@
+
+# npm itself comes with the clients of fal.
+$(RUNPOD_JS)/node_modules/.installed: .venv-fal/.installed $(RUNPOD_JS)/package.json $(RUNPOD_JS)/package-lock.json
+	cd $(RUNPOD_JS) && npm ci --loglevel=error --no-audit --no-fund
 	touch $@
