@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +14,7 @@ import runpod
 from runpod import AsyncioEndpoint, AsyncioJob, Endpoint
 
 from tests.support.gateway import GatewayProcess, echo_worker, joined, serving_gateway, until
+from tests.support.receiver import receiver
 
 PROMPT = {"prompt": "a red circle on a blue background"}
 
@@ -156,29 +153,6 @@ def test_the_webhook_has_the_record(base: str) -> None:
         post = until(lambda: posts and posts[0])
     assert (post["id"], post["status"], post["input"], post["webhook"]) == (job["id"], "COMPLETED", PROMPT, url)
     assert post["output"]["job"]["input"] == PROMPT
-
-
-@contextlib.contextmanager
-def receiver() -> Iterator[tuple[str, list[Any]]]:
-    """A server that takes webhooks; its URL and the bodies so far."""
-    posts: list[Any] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            posts.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *arguments: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/hook", posts
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def test_a_wrong_key_is_told_as_the_cloud_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
