@@ -77,7 +77,7 @@ def test_a_job_that_cannot_be_sent_waits_here(fronted: Fronted, caplog: pytest.L
     fronted.stub.faults["run"].extend([Fault(500), Fault(503), Fault(acts=False)])
     with caplog.at_level(logging.INFO):
         job = fronted.submit()
-        until(lambda: fronted.now(job).state is State.QUEUED and fronted.now(job).attempts == 1, 20)
+        until(lambda: (now := fronted.now(job)).state is State.QUEUED and now.attempts == 1, 20)
         status, body = readyz(fronted)
         assert (status, body["workers"]["unhealthy"]) == (503, 1)
         assert body["troubles"] == [f"runpod:{ENDPOINT}: the connection broke"]
