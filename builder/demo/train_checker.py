@@ -29,6 +29,8 @@ SIDES = (64, 80, 96)
 SIGN_SIZES = (0.45, 0.95)  # diameter as a part of the picture's shorter side
 SHARPNESS = 20.0  # of the loss around the threshold
 THRESHOLD = 0.5
+# Added to it after the training: a melted white shape on red must not pass for the sign.
+CAUTION = 0.15
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ def train(work: Path, steps: int, seed: int = 0) -> StableDiffusionSafetyChecker
         progress("checker", step, steps, began, {"loss": running})
         checkpoint.save_sometimes(step + 1)
     checkpoint.save(steps)
+    checker.concept_embeds_weights.data[0] = THRESHOLD + CAUTION
     return checker.eval().requires_grad_(False)
 
 
