@@ -52,7 +52,7 @@ def test_cancel_ends_a_running_job(gateway: GatewayProcess) -> None:
     job = call(gateway, "run", {"input": {**PROMPT, "sleep": 300}}, PATIENCE_MS)
     until(lambda: call(gateway, "status", job["id"], PATIENCE_MS)["status"] == "IN_PROGRESS")
     assert call(gateway, "cancel", job["id"], PATIENCE_MS)["status"] == "CANCELLED"
-    seen = call(gateway, "status", job["id"], PATIENCE_MS)
+    seen = call(gateway, "statusSync", job["id"], PATIENCE_MS)
     assert (seen["status"], seen["completed"], seen["succeeded"]) == ("CANCELLED", True, False)
 
 
