@@ -60,7 +60,9 @@ def test_every_plain_field_is_as_in_json(door: TestClient) -> None:
     assert covered == InpaintOutpaintRequest.model_fields.keys()
 
 
-@pytest.mark.parametrize(("text", "value"), [("true", True), ("1", True), ("on", True), ("False", False), ("no", False)])
+@pytest.mark.parametrize(
+    ("text", "value"), [("true", True), ("1", True), ("on", True), ("False", False), ("no", False)]
+)
 def test_booleans_in_every_spelling(door: TestClient, text: str, value: bool) -> None:
     assert InpaintOutpaintRequest.model_validate(sent(door, {"require_base64": text})).require_base64 is value
 
