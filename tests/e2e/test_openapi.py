@@ -11,7 +11,7 @@ from schemathesis.schemas import APIOperation
 
 from tests.support.gateway import GatewayProcess, RemoteWorker, joined, serving_gateway
 
-EXAMPLES = 8
+EXAMPLES = 4
 HONEST_501 = {"/v1/generation/image-enhance", "/v2/generation/image-enhance", "/v1/tools/generate_mask"}
 PAPER = ("-u", "-m", "tests.support.paper_worker")
 

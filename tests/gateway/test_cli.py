@@ -43,7 +43,7 @@ def test_it_serves_after_a_second_of_computing_without_torch(tmp_path: Path) -> 
     with serving_gateway(GatewayProcess(tmp_path)) as process:
         times = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
         loaded = Path(f"/proc/{process.pid}/maps").read_text()
-    assert sum(map(int, times)) / os.sysconf("SC_CLK_TCK") < 1.8
+    assert sum(map(int, times)) / os.sysconf("SC_CLK_TCK") < 3
     assert "libtorch" not in loaded
 
 

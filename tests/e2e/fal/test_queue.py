@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.fal.conftest import Clients
 from tests.support.fal.clients import KINDS, Client, ClientError
-from tests.support.gateway import GatewayProcess
+from tests.support.gateway import GatewayProcess, until
 
 APP = "fal-ai/fooocus"
 INPUT = {"prompt": "a red circle on a blue background", "aspect_ratio": "64x64"}
@@ -114,7 +114,7 @@ def test_a_client_that_waits_no_longer_cancels(clients: Clients, empty: GatewayP
         client = clients(kind)
         with pytest.raises(ClientError, match=r"[Tt]ime"):
             client.subscribe(APP, INPUT, **option)
-    assert empty.get("/runpod/v2/fooocus/health")[1]["jobs"]["inQueue"] == 0
+    until(lambda: empty.get("/runpod/v2/fooocus/health")[1]["jobs"]["inQueue"] == 0)
 
 
 def test_status_events_of_a_waiting_request(clients: Clients) -> None:
@@ -133,6 +133,8 @@ def answering_once(gateway: GatewayProcess, status: int) -> Iterator[None]:
     """What is called meanwhile gets this status, and is not called again."""
     before = len(answered(gateway, status))
     yield
+    # The line is written just after the answer.
+    until(lambda: len(answered(gateway, status)) > before)
     assert len(answered(gateway, status)) == before + 1
 
 
