@@ -7,6 +7,7 @@ import io
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from gateway.doors.fooocus_api.locations import translated
 from gateway.jobs.model import Failure, Job, Progress, State
 from schemas.fooocus_api.answers import AsyncJob, FinishReason, GeneratedImage, HistoryJob, JobStage
 from schemas.fooocus_api.requests import JobType
@@ -131,7 +132,8 @@ def _status(job: Job, progress: Progress | None) -> str | None:
 
 def _words(failure: Failure) -> str:
     if isinstance(failure.detail, Sequence) and not isinstance(failure.detail, str):
-        return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in failure.detail)
+        details = translated(list(failure.detail))
+        return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in details)
     return failure.message
 
 
