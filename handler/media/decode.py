@@ -149,7 +149,8 @@ def _exchange(connection: socket.socket, data: bytes, wall_s: float) -> tuple[Ve
     deadline = time.monotonic() + wall_s + _GRACE_SECONDS
     connection.settimeout(wall_s)
     connection.sendall(REQUEST.pack(len(data)))
-    connection.sendall(data)
+    if data:  # after an empty file's length the process may answer and leave: then not even nothing can be sent
+        connection.sendall(data)
     code, bands, width, height = RESPONSE.unpack(_receive(connection, RESPONSE.size, deadline))
     if code != Verdict.OK:
         return Verdict(code) if code in set(Verdict) else Verdict.DAMAGED, None

@@ -91,6 +91,7 @@ def test_without_the_worker_it_says_how_to_go_on(tmp_path: Path) -> None:
     rooms = Path(__file__).parents[2]
     for room in ("gateway", "schemas"):
         (tmp_path / room).symlink_to(rooms / room)
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['handler'] = None", "utf-8")
     done = gateway(tmp_path, "--port", "0", PYTHONPATH=str(tmp_path), PYTHONSAFEPATH="1")
     assert done.returncode == 1
     assert last_line(done.stderr) == (

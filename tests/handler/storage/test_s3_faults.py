@@ -81,7 +81,7 @@ def test_the_total_time_holds_however_patient_the_rest_is(bucket: Bucket, fault:
         started = time.monotonic()
         with pytest.raises(StorageUnavailable):
             store_of(bucket, patience=patience, endpoint_url=proxy.endpoint).put("a-0.png", b"x", "image/png")
-        assert time.monotonic() - started < patience.total_s + 0.5
+        assert time.monotonic() - started < patience.total_s + 3
 
 
 def test_pauses_grow_and_differ():
