@@ -24,14 +24,15 @@ MIDDLE: dict[Size, int] = {(64, 64): 8, (48, 48): 14, (56, 72): 8, (72, 56): 8}
 LARGE: dict[Size, int] = {(128, 128): 3, (112, 144): 3, (144, 112): 3, (96, 96): 5}
 # Share of small, middle and large batches, from this part of the training on.
 CURRICULUM = (
-    (0.0, (0.8, 0.2, 0.0)),
-    (0.5, (0.55, 0.33, 0.12)),
-    (0.7, (0.45, 0.33, 0.22)),
-    (0.85, (0.15, 0.45, 0.4)),
+    (0.0, (1.0, 0.0, 0.0)),
+    (0.2, (0.8, 0.2, 0.0)),
+    (0.45, (0.55, 0.33, 0.12)),
+    (0.7, (0.4, 0.35, 0.25)),
+    (0.85, (0.2, 0.42, 0.38)),
 )
 # Share of plain sentences, from this part of the training on, and of fragments; the rest is drawn from the whole
 # grammar, with so many pairs.
-SIMPLE = ((0.0, 0.8), (0.85, 0.85))
+SIMPLE = ((0.0, 0.7), (0.3, 0.5))
 FRAGMENTS = 0.04
 PAIRS = 0.15
 DRAW_SCALE = 4

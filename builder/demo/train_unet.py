@@ -15,9 +15,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from builder.demo.carry import protect
-from builder.demo.checkpoints import Checkpoint, progress, rate_factor, set_rate
+from builder.demo.checkpoints import Checkpoint, progress, rate_factor
 from builder.demo.dataset import Batch, batch_at
 from builder.demo.networks import Networks, alphas_cumprod
+from builder.demo.steady import SteadyAdam
 from builder.demo.texts import encode_joined
 
 # Half of the noise also varies slowly over the picture, in cells of these sizes: only texts then tell what is where,
@@ -29,14 +30,13 @@ OFFSET_NOISE = 0.1
 SHAPE_WEIGHT = 3.0
 KIND_WEIGHT = 8.0
 # Part of the training, at its end, in which the rate falls to zero.
-COOL_DOWN = 0.2
+COOL_DOWN = 0.3
 # From this part of the training on, three batches in four show, from this timestep on, the network's own first guess in
 # place of the true picture, as sampling does: it learns to mend what it guessed wrong.
-FIRST_GUESSES = 0.8
+FIRST_GUESSES = 0.85
 LEAST_NOISY_GUESS = 450
-TIMESTEP_POWERS = ((0.0, 0.55), (0.7, 0.3), (0.85, 0.6))
+TIMESTEP_POWERS = ((0.0, 0.35), (0.6, 0.5), (0.85, 0.6))
 EMA = 0.998
-RATE = 2e-3
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,8 @@ def random_noise(shape: torch.Size, generator: torch.Generator) -> torch.Tensor:
 def random_timesteps(count: int, area: int, part: float, generator: torch.Generator) -> torch.Tensor:
     """Timesteps (count,), spread evenly over the batch and towards the noisy end.
 
-    The more so the larger the latents (of `area` places); after `part` (0..1) of the training by another exponent:
-    first what goes where, then above all its form, then the last bit of noise.
+    The more so the larger the latents (of `area` places), and the less the further the training is (`part`, 0..1):
+    first what goes where and its form, then the last bit of noise.
     """
     even = (torch.arange(count) + torch.rand(count, generator=generator)) / count
     power = next(power for begin, power in reversed(TIMESTEP_POWERS) if part >= begin)
@@ -153,19 +153,18 @@ def train(networks: Networks, work: Path, steps: int, seed: int = 0, until: int 
     protect(networks.unet)
     average = Average(networks.unet)
     trainable = [p for p in networks.unet.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(trainable, lr=RATE, betas=(0.9, 0.98), weight_decay=0.0)
+    optimiser = SteadyAdam(trainable, free=[networks.unet.conv_in.weight])
     checkpoint = Checkpoint(work / "unet.pt", model=networks.unet, optimiser=optimiser, average=average)
     began, running = time.monotonic(), 0.0
     end = min(steps, until or steps)
     for step in range(first := checkpoint.load(), end):
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        set_rate(optimiser, RATE * rate_factor(step, steps, COOL_DOWN))
         batch = batch_at(random.Random(f"unet {seed} {step}"), part := step / steps)
         loss = noise_loss(networks.unet, networks, batch, part, generator).mean()
         optimiser.zero_grad()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(trainable, 1.0)
-        optimiser.step()
+        optimiser.step(rate_factor(step, steps, COOL_DOWN))
         average.update(networks.unet, step)
         running = loss.item() if step == first else 0.96 * running + 0.04 * loss.item()
         progress("unet", step, end, began, {"loss": running, "gradient": norm.item()})
