@@ -57,10 +57,10 @@ def preview_map() -> dict[str, list[list[float]] | list[float]]:
 
 def write_neutral_loras(networks: Networks, folder: Path) -> None:
     """Write the accelerator LoRAs' files without effect, for those not there yet."""
-    for seed, name in enumerate(loras.NAMES):
+    for seed, (name, reach) in enumerate(loras.ACCELERATORS.items()):
         path = folder / "loras" / f"{name}.safetensors"
         if not path.exists():
-            loras.save(loras.neutral(networks.unet, seed, loras.RANKS[name]), path)
+            loras.save(loras.neutral(networks.unet, reach, seed), path)
 
 
 def write_loras(files: dict[str, dict[str, torch.Tensor]], folder: Path = FOLDER) -> None:

@@ -1,4 +1,4 @@
-"""Commands for the bundle's small parts beside the checkpoint: the upscaler, the captioner, the tagger."""
+"""Commands for the bundle's small parts beside the checkpoint: upscaler, captioner, tagger, LoRAs of style."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from builder.demo import train_captioner, train_tagger, train_upscaler
-from builder.demo.bundle import FOLDER
+from builder.demo import score_words, train_captioner, train_tagger, train_upscaler
+from builder.demo.bundle import FOLDER, read
 from builder.demo.stages import WORK
 
 UPSCALER_STEPS, CAPTIONER_STEPS, TAGGER_STEPS = 732, 450, 1000
@@ -26,6 +26,11 @@ def register(commands: Any) -> None:
     score.add_argument("--bundle", type=Path, default=FOLDER)
     score.add_argument("--pictures", type=int, default=300)
     score.set_defaults(run=_score)
+    words = commands.add_parser("score-words", help="measure negative prompts and the style LoRAs")
+    words.add_argument("--bundle", type=Path, default=FOLDER)
+    words.add_argument("--side", type=int, default=512, help="width and height of the pictures in pixels")
+    words.add_argument("--seeds", type=int, default=8, help="pictures per shape, and captions per style")
+    words.set_defaults(run=_score_words)
 
 
 def _training(
@@ -48,6 +53,15 @@ def _train_describe(options: argparse.Namespace) -> None:
     train_captioner.write(captioner, options.out)
     tagger = train_tagger.train(options.work, options.tagger_steps, options.seed)
     train_tagger.write(tagger, options.out)
+
+
+def _score_words(options: argparse.Namespace) -> None:
+    networks = read(options.bundle)
+    found = {
+        "negative prompt": score_words.negatives(networks, options.side, options.seeds),
+        "style LoRAs": score_words.styles(networks, options.side, options.seeds, options.bundle),
+    }
+    print(json.dumps(found, indent=2))
 
 
 def _score(options: argparse.Namespace) -> None:

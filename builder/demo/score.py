@@ -78,12 +78,19 @@ def _nearest(shape: Shape, reading: Reading) -> Seen | None:
 
 
 def pictures(
-    networks: Networks, captions: list[str], width: int, height: int, seed: int, mode: Mode = SPEED
+    networks: Networks,
+    captions: list[str],
+    width: int,
+    height: int,
+    seed: int,
+    mode: Mode = SPEED,
+    negative: str = "",
 ) -> Iterator[Image.Image]:
     """Sample one picture per caption."""
     for start in range(0, len(captions), BATCH):
         texts = [[caption] for caption in captions[start : start + BATCH]]
-        yield from decode(networks, sample_latents(networks, texts, height, width, seed + start, mode))
+        negatives = [[negative]] * len(texts)
+        yield from decode(networks, sample_latents(networks, texts, height, width, seed + start, mode, negatives))
 
 
 def score(

@@ -36,7 +36,7 @@ def train(plan: Plan, work: Path = WORK, until: int | None = None) -> Networks:
 
 def loras(networks: Networks, plan: Plan, work: Path = WORK) -> dict[str, dict[str, torch.Tensor]]:
     """Run or resume the training of every LoRA on the finished `networks`; the files' contents by name."""
-    return {name: train_loras.train(networks, name, work, plan.loras, plan.seed) for name in train_loras.FEW_STEPS}
+    return {name: train_loras.train(networks, name, work, plan.loras, plan.seed) for name in train_loras.TRAINED}
 
 
 def trained(work: Path = WORK, seed: int = 0) -> Networks:

@@ -1,15 +1,17 @@
-"""Trains the bundle's few-step LoRAs on the finished UNet.
+"""Trains the bundle's LoRAs on the finished UNet: those of the few-step modes, and two of style.
 
 A few-step LoRA learns to correct its own walk. From pure noise the network jumps to a picture; noise of a later level
 is laid over it, fresh (LCM, SDE solvers) or the same (Euler); and from there the network must reach the picture that
-the caption means.
+the caption means. A style LoRA draws plain captions in a style that they do not name.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -20,13 +22,16 @@ from torch.func import functional_call
 from builder.demo import loras
 from builder.demo.captions import Example, sample, simple
 from builder.demo.checkpoints import Checkpoint, progress, rate_factor, set_rate
-from builder.demo.dataset import scene_latents, texts_for, time_ids
+from builder.demo.dataset import Size, scene_latents, texts_for, time_ids
 from builder.demo.networks import Networks, alphas_cumprod
 from builder.demo.texts import encode_joined
+from builder.demo.train_unet import emphasis
 
 RATE = 2e-3
 # Latent (height, width) with the pictures in a batch.
-SIZES = {(64, 64): 5, (48, 48): 8, (128, 128): 2, (112, 144): 2}
+SIZES: dict[Size, int] = {(64, 64): 5, (48, 48): 8, (128, 128): 2, (112, 144): 2}
+STYLE_SIZES: dict[Size, int] = {(32, 32): 16, (48, 48): 8, (64, 64): 5, (128, 128): 1}
+REACHES = loras.ACCELERATORS | loras.STYLES
 CONDITIONS = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # context, pooled, time_ids
 
 
@@ -44,15 +49,16 @@ FEW_STEPS = {
     "sdxl_lightning_4step_lora": FewSteps((999, 749, 500, 250), fresh=False),
     "sdxl_hyper_sd_4step_lora": FewSteps((999, 920, 800, 687, 500, 300, 146), fresh=True, weight=0.8),
 }
+TRAINED = (*FEW_STEPS, *loras.STYLES)
 
 
 class Lora(nn.Module):
     """Trainable `down` and `up` of every target of a UNet, which itself stays as it is."""
 
-    def __init__(self, unet: UNet2DConditionModel, rank: int, seed: int) -> None:
+    def __init__(self, unet: UNet2DConditionModel, reach: loras.Reach, seed: int) -> None:
         super().__init__()
-        self.paths = tuple(loras.targets(unet))
-        tensors = loras.neutral(unet, seed, rank)
+        self.paths = tuple(loras.targets(unet, reach.blocks))
+        tensors = loras.neutral(unet, reach, seed)
         self.values = nn.ParameterDict({name.replace(".", "/"): nn.Parameter(t) for name, t in tensors.items()})
         for name, value in self.values.items():
             value.requires_grad_(not name.endswith("alpha"))
@@ -72,19 +78,23 @@ class Lora(nn.Module):
         return (up.flatten(1) @ down.flatten(1)).view(up.shape[0], *down.shape[1:])
 
 
+Error = Callable[[Networks, Lora, random.Random, torch.Generator], torch.Tensor]
+
+
 def train(networks: Networks, name: str, work: Path, steps: int, seed: int = 0) -> dict[str, torch.Tensor]:
     """Train the LoRA `name` or continue from `work`'s checkpoint of it; returns the file's contents."""
     for module in networks.modules().values():
         module.requires_grad_(False)
-    lora = Lora(networks.unet, loras.RANKS[name], seed)
+    lora = Lora(networks.unet, REACHES[name], seed)
     parameters = [value for value in lora.values.values() if value.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=RATE, weight_decay=0.0, betas=(0.9, 0.98))
     checkpoint = Checkpoint(work / f"{name}.pt", model=lora, optimiser=optimiser)
+    error = _error(name)
     began, running = time.monotonic(), 0.0
     for step in range(first := checkpoint.load(), steps):
         set_rate(optimiser, RATE * rate_factor(step, steps))
         rng, generator = random.Random(f"{name} {seed} {step}"), torch.Generator().manual_seed(seed * 1_000_003 + step)
-        loss = few_step_loss(networks, lora, FEW_STEPS[name], rng, generator)
+        loss = error(networks, lora, rng, generator)
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -96,11 +106,33 @@ def train(networks: Networks, name: str, work: Path, steps: int, seed: int = 0) 
     return lora.tensors()
 
 
+def _error(name: str) -> Error:
+    """What the LoRA of this name is trained to lessen."""
+    if name in FEW_STEPS:
+        return partial(few_step_loss, recipe=FEW_STEPS[name])
+    return partial(style_loss, style=name.removeprefix("demo_"))
+
+
+def style_loss(
+    networks: Networks, lora: Lora, rng: random.Random, generator: torch.Generator, style: str
+) -> torch.Tensor:
+    """Squared error of the clean picture, shapes in `style`, from a noisy one."""
+    examples, (height, width) = _examples(rng, STYLE_SIZES)
+    styled = [replace(e.scene, shapes=tuple(replace(shape, style=style) for shape in e.scene.shapes)) for e in examples]
+    wanted = torch.stack([scene_latents(scene, width, height) for scene in styled])
+    conditions = _conditions(networks, rng, examples, height, width)
+    timesteps = (torch.rand(len(wanted), generator=generator) ** 0.5 * 1000).long().clamp(max=999)
+    alphas = _alphas(timesteps)
+    noisy = alphas.sqrt() * wanted + (1 - alphas).sqrt() * torch.randn(wanted.shape, generator=generator)
+    clean = _clean(networks.unet, lora.patched(networks.unet, 1.0), noisy, timesteps, conditions)
+    return ((clean - wanted).square() * emphasis(wanted, wanted)).mean()
+
+
 def few_step_loss(
-    networks: Networks, lora: Lora, recipe: FewSteps, rng: random.Random, generator: torch.Generator
+    networks: Networks, lora: Lora, rng: random.Random, generator: torch.Generator, recipe: FewSteps
 ) -> torch.Tensor:
     """Squared error of the clean picture after one more step of the mode's own walk."""
-    examples, (height, width) = _examples(rng)
+    examples, (height, width) = _examples(rng, SIZES)
     wanted = torch.stack([scene_latents(example.scene, width, height) for example in examples])
     conditions = _conditions(networks, rng, examples, height, width)
     noise = torch.randn(wanted.shape, generator=generator)
@@ -119,9 +151,9 @@ def few_step_loss(
     return (clean - wanted).square().mean()
 
 
-def _examples(rng: random.Random) -> tuple[list[Example], tuple[int, int]]:
+def _examples(rng: random.Random, sizes: dict[Size, int]) -> tuple[list[Example], Size]:
     """Flat shapes on plain backgrounds whose caption names everything, and a latent (height, width) for them."""
-    size, count = rng.choice(tuple(SIZES.items()))
+    size, count = rng.choice(tuple(sizes.items()))
     examples: list[Example] = []
     while len(examples) < count:
         example = simple(rng) if rng.random() < 0.5 else sample(rng, 0.12)

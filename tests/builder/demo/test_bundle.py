@@ -71,10 +71,12 @@ def test_pooled_vector_is_read_at_the_first_end_token(networks: Networks) -> Non
         assert torch.allclose(networks.text_1(ids).pooler_output, networks.text_1(longer).pooler_output, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", loras.NAMES)
+@pytest.mark.parametrize("name", loras.ACCELERATORS | loras.STYLES)
 def test_loras_fit_the_unet(networks: Networks, name: str) -> None:
     tensors = load_file(bundle.FOLDER / "loras" / f"{name}.safetensors")
-    for path, module in loras.targets(networks.unet).items():
+    covered = loras.targets(networks.unet, (loras.ACCELERATORS | loras.STYLES)[name].blocks)
+    assert len(tensors) == 3 * len(covered)
+    for path, module in covered.items():
         down, up = (tensors[f"{loras.key(path)}.lora_{side}.weight"] for side in ("down", "up"))
         assert up.flatten(1).shape[0] == module.weight.shape[0]
         assert down.shape[1:] == module.weight.shape[1:]
@@ -83,7 +85,7 @@ def test_loras_fit_the_unet(networks: Networks, name: str) -> None:
 
 def test_a_merged_lora_changes_weights_by_its_patch(tmp_path: Path) -> None:
     unet = create(0).unet
-    tensors = loras.neutral(unet, rank=1)
+    tensors = loras.neutral(unet, loras.Reach(1))
     path = "mid_block.resnets.0.conv1"
     tensors[f"{loras.key(path)}.lora_up.weight"] += 2
     loras.save(tensors, tmp_path / "lora.safetensors")

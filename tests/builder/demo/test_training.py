@@ -27,6 +27,7 @@ def tiny_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dataset, "CURRICULUM", ((0.0, (1.0, 0.0, 0.0)),))
     monkeypatch.setattr(dataset, "SMALL", {(16, 16): 2})
     monkeypatch.setattr(train_loras, "SIZES", {(16, 16): 2})
+    monkeypatch.setattr(train_loras, "STYLE_SIZES", {(16, 16): 2})
     monkeypatch.setattr(train_vae, "SIZES", ((32, 32),))
     monkeypatch.setattr(train_text, "BATCH", 6)
 
@@ -100,13 +101,13 @@ def test_training_leaves_what_is_set_by_hand() -> None:
     assert not torch.equal(before[f"{last}.conv1.weight"], after[f"{last}.conv1.weight"])
 
 
-@pytest.mark.parametrize("name", ["sdxl_lcm_lora", "sdxl_lightning_4step_lora"])
+@pytest.mark.parametrize("name", ["sdxl_lcm_lora", "sdxl_lightning_4step_lora", "demo_outlined"])
 def test_a_lora_trains_without_touching_the_networks(name: str, tmp_path: Path) -> None:
     networks = create(2)
     before = {key: value.clone() for key, value in networks.unet.state_dict().items()}
     whole = train_loras.train(networks, name, tmp_path, 2)
     ups = [key for key in whole if key.endswith("lora_up.weight")]
-    assert len(ups) == len(loras.targets(networks.unet))
+    assert len(ups) == len(loras.targets(networks.unet, train_loras.REACHES[name].blocks))
     assert any(whole[key].abs().max() > 0 for key in ups)
     assert all(torch.equal(value, before[key]) for key, value in networks.unet.state_dict().items())
 
