@@ -56,8 +56,8 @@ def preview_map() -> dict[str, list[list[float]] | list[float]]:
 
 
 def write_neutral_loras(networks: Networks, folder: Path) -> None:
-    """Write the accelerator LoRAs' files without effect, for those not there yet."""
-    for seed, (name, reach) in enumerate(loras.ACCELERATORS.items()):
+    """Write the LoRAs' files without effect, for those not there yet."""
+    for seed, (name, reach) in enumerate(loras.REACHES.items()):
         path = folder / "loras" / f"{name}.safetensors"
         if not path.exists():
             loras.save(loras.neutral(networks.unet, reach, seed), path)

@@ -31,7 +31,6 @@ RATE = 2e-3
 # Latent (height, width) with the pictures in a batch.
 SIZES: dict[Size, int] = {(64, 64): 5, (48, 48): 8, (128, 128): 2, (112, 144): 2}
 STYLE_SIZES: dict[Size, int] = {(32, 32): 16, (48, 48): 8, (64, 64): 5, (128, 128): 1}
-REACHES = loras.ACCELERATORS | loras.STYLES
 CONDITIONS = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # context, pooled, time_ids
 
 
@@ -85,7 +84,7 @@ def train(networks: Networks, name: str, work: Path, steps: int, seed: int = 0) 
     """Train the LoRA `name` or continue from `work`'s checkpoint of it; returns the file's contents."""
     for module in networks.modules().values():
         module.requires_grad_(False)
-    lora = Lora(networks.unet, REACHES[name], seed)
+    lora = Lora(networks.unet, loras.REACHES[name], seed)
     parameters = [value for value in lora.values.values() if value.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=RATE, weight_decay=0.0, betas=(0.9, 0.98))
     checkpoint = Checkpoint(work / f"{name}.pt", model=lora, optimiser=optimiser)

@@ -71,10 +71,10 @@ def test_pooled_vector_is_read_at_the_first_end_token(networks: Networks) -> Non
         assert torch.allclose(networks.text_1(ids).pooler_output, networks.text_1(longer).pooler_output, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", loras.ACCELERATORS | loras.STYLES)
+@pytest.mark.parametrize("name", loras.REACHES)
 def test_loras_fit_the_unet(networks: Networks, name: str) -> None:
     tensors = load_file(bundle.FOLDER / "loras" / f"{name}.safetensors")
-    covered = loras.targets(networks.unet, (loras.ACCELERATORS | loras.STYLES)[name].blocks)
+    covered = loras.targets(networks.unet, loras.REACHES[name].blocks)
     assert len(tensors) == 3 * len(covered)
     for path, module in covered.items():
         down, up = (tensors[f"{loras.key(path)}.lora_{side}.weight"] for side in ("down", "up"))

@@ -107,7 +107,7 @@ def test_a_lora_trains_without_touching_the_networks(name: str, tmp_path: Path) 
     before = {key: value.clone() for key, value in networks.unet.state_dict().items()}
     whole = train_loras.train(networks, name, tmp_path, 2)
     ups = [key for key in whole if key.endswith("lora_up.weight")]
-    assert len(ups) == len(loras.targets(networks.unet, train_loras.REACHES[name].blocks))
+    assert len(ups) == len(loras.targets(networks.unet, loras.REACHES[name].blocks))
     assert any(whole[key].abs().max() > 0 for key in ups)
     assert all(torch.equal(value, before[key]) for key, value in networks.unet.state_dict().items())
 
