@@ -35,6 +35,7 @@ ACCELERATORS = {
 STYLES = {
     name: Reach(4, ("up_blocks.2.", "up_blocks.3.", "up_blocks.4.")) for name in ("demo_outlined", "demo_glowing")
 }
+REACHES = ACCELERATORS | STYLES
 
 
 def targets(unet: UNet2DConditionModel, blocks: tuple[str, ...] = BLOCKS) -> dict[str, torch.nn.Module]:
