@@ -8,12 +8,12 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageChops
 
 from builder.demo.captions import Example, fragment, sample, simple
 from builder.demo.fillers import filler, wrapped
 from builder.demo.train_vae import GAIN
-from builder.demo.world import SHAPES, Scene, draw
+from builder.demo.world import SHAPES, Scene, draw, mask
 
 Size = tuple[int, int]
 T = TypeVar("T")
@@ -25,14 +25,13 @@ LARGE: dict[Size, int] = {(128, 128): 3, (112, 144): 3, (144, 112): 3, (96, 96):
 # Share of small, middle and large batches, from this part of the training on.
 CURRICULUM = (
     (0.0, (1.0, 0.0, 0.0)),
-    (0.2, (0.8, 0.2, 0.0)),
-    (0.45, (0.55, 0.33, 0.12)),
-    (0.7, (0.4, 0.35, 0.25)),
+    (0.35, (0.7, 0.3, 0.0)),
+    (0.6, (0.5, 0.35, 0.15)),
     (0.85, (0.2, 0.42, 0.38)),
 )
 # Share of plain sentences, from this part of the training on, and of fragments; the rest is drawn from the whole
 # grammar, with so many pairs.
-SIMPLE = ((0.0, 0.7), (0.3, 0.5))
+SIMPLE = ((0.0, 1.0), (0.35, 0.55))
 FRAGMENTS = 0.04
 PAIRS = 0.15
 DRAW_SCALE = 4
@@ -43,12 +42,13 @@ UNCONDITIONAL = 0.1
 class Batch:
     """`latents` (n, 4, h, w) in the UNet's units, texts per picture, `time_ids` (n, 6) in pixels.
 
-    `others` are latents of the same scenes with other shapes. `pooled` says of how many leading texts of a picture the
-    pooled vectors are added.
+    `others` are latents of the same scenes with other shapes, `silhouettes` (n, 1, h, w) say where shapes are.
+    `pooled` says of how many leading texts of a picture the pooled vectors are added.
     """
 
     latents: torch.Tensor
     others: torch.Tensor
+    silhouettes: torch.Tensor
     texts: list[list[str]]
     pooled: list[int]
     time_ids: torch.Tensor
@@ -71,11 +71,13 @@ def batch_at(rng: random.Random, part: float) -> Batch:
     examples = [random_example(rng, part) for _ in range(count)]
     latents = torch.stack([scene_latents(example.scene, width, height) for example in examples])
     others = torch.stack([scene_latents(other_shapes(rng, example.scene), width, height) for example in examples])
+    silhouettes = torch.stack([scene_silhouette(example.scene, width, height) for example in examples])
     several = rng.random() < 0.35
     texts = [texts_for(rng, example, several) for example in examples]
     # The text of a prompt's expansion comes last and is left out of the pooled vector.
     pooled = [1 if rng.random() < 0.6 else len(parts) for parts in texts]
-    return Batch(latents, others, texts, pooled, torch.stack([time_ids(rng, height * 8, width * 8) for _ in examples]))
+    ids = torch.stack([time_ids(rng, height * 8, width * 8) for _ in examples])
+    return Batch(latents, others, silhouettes, texts, pooled, ids)
 
 
 def random_example(rng: random.Random, part: float) -> Example:
@@ -99,6 +101,15 @@ def scene_latents(scene: Scene, width: int, height: int) -> torch.Tensor:
     colours = torch.from_numpy(np.asarray(small).copy()).permute(2, 0, 1).float() / 127.5 - 1
     colours = colours * GAIN
     return torch.cat([colours, colours.mean(dim=0, keepdim=True)])
+
+
+def scene_silhouette(scene: Scene, width: int, height: int) -> torch.Tensor:
+    """How much of each place shapes cover, 0..1, (1, height, width)."""
+    covered = Image.new("L", (width * DRAW_SCALE, height * DRAW_SCALE), 0)
+    for shape in scene.shapes:
+        covered = ImageChops.lighter(covered, mask(shape, *covered.size))
+    small = covered.resize((width, height), Image.Resampling.BOX)
+    return torch.from_numpy(np.asarray(small).copy())[None].float() / 255
 
 
 def texts_for(rng: random.Random, example: Example, several: bool, unconditional: float = UNCONDITIONAL) -> list[str]:

@@ -19,7 +19,7 @@ class Plan:
 
     text: int = 500
     vae: int = 1300
-    unet: int = 2400
+    unet: int = 2200
     loras: int = 200
     checker: int = 600
     seed: int = 0

@@ -18,6 +18,7 @@ from builder.demo.carry import protect
 from builder.demo.checkpoints import Checkpoint, progress, rate_factor
 from builder.demo.dataset import Batch, batch_at
 from builder.demo.networks import Networks, alphas_cumprod
+from builder.demo.sketches import Sketches
 from builder.demo.steady import SteadyAdam
 from builder.demo.texts import encode_joined
 
@@ -29,8 +30,9 @@ OFFSET_NOISE = 0.1
 # Weights beside the background's 1; see `emphasis`.
 SHAPE_WEIGHT = 3.0
 KIND_WEIGHT = 8.0
+SKETCH_WEIGHT = 0.5
 # Part of the training, at its end, in which the rate falls to zero.
-COOL_DOWN = 0.3
+COOL_DOWN = 0.5
 # From this part of the training on, three batches in four show, from this timestep on, the network's own first guess in
 # place of the true picture, as sampling does: it learns to mend what it guessed wrong.
 FIRST_GUESSES = 0.85
@@ -152,21 +154,24 @@ def train(networks: Networks, work: Path, steps: int, seed: int = 0, until: int 
     networks.text_2.requires_grad_(False)
     protect(networks.unet)
     average = Average(networks.unet)
-    trainable = [p for p in networks.unet.parameters() if p.requires_grad]
+    sketches = Sketches(networks.unet)
+    trainable = [p for p in (*networks.unet.parameters(), *sketches.parameters()) if p.requires_grad]
     optimiser = SteadyAdam(trainable, free=[networks.unet.conv_in.weight])
-    checkpoint = Checkpoint(work / "unet.pt", model=networks.unet, optimiser=optimiser, average=average)
+    parts = {"model": networks.unet, "sketches": sketches, "optimiser": optimiser, "average": average}
+    checkpoint = Checkpoint(work / "unet.pt", **parts)
     began, running = time.monotonic(), 0.0
     end = min(steps, until or steps)
     for step in range(first := checkpoint.load(), end):
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
         batch = batch_at(random.Random(f"unet {seed} {step}"), part := step / steps)
         loss = noise_loss(networks.unet, networks, batch, part, generator).mean()
+        sketched = sketches.loss(batch.latents, batch.silhouettes, emphasis(batch.latents, batch.others))
         optimiser.zero_grad()
-        loss.backward()
+        (loss + SKETCH_WEIGHT * sketched).backward()
         norm = nn.utils.clip_grad_norm_(trainable, 1.0)
         optimiser.step(rate_factor(step, steps, COOL_DOWN))
         average.update(networks.unet, step)
         running = loss.item() if step == first else 0.96 * running + 0.04 * loss.item()
-        progress("unet", step, end, began, {"loss": running, "gradient": norm.item()})
+        progress("unet", step, end, began, {"loss": running, "sketches": sketched.item(), "gradient": norm.item()})
         checkpoint.save_sometimes(step + 1)
     checkpoint.save(end)
