@@ -14,6 +14,7 @@ from torch import Tensor
 from handler.engine import device as devices
 from handler.engine.esrgan import Esrgan, esrgan
 from handler.engine.failures import classify, free
+from handler.engine.layout import batch_of_one
 from handler.engine.pickled import read_catalogued
 from handler.engine.shelf import parameter_bytes
 from handler.engine.tiles import tiled
@@ -155,7 +156,7 @@ def _weights(path: Path) -> Mapping[str, Tensor]:
 
 
 def _input(pixels: np.ndarray) -> Tensor:
-    return torch.tensor(pixels).permute(2, 0, 1)[None].float() / 255.0
+    return batch_of_one(torch.tensor(pixels).float() / 255.0)
 
 
 def _tiles(picture: Tensor, step: int) -> int:

@@ -13,6 +13,7 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
+from handler.engine.layout import batch_of_one
 from handler.engine.tiles import tiled
 from schemas.errors import InternalError
 
@@ -108,8 +109,7 @@ def _input(vae: AutoencoderKL, pixels: np.ndarray) -> Tensor:
     height, width = pixels.shape[:2]
     top, left = (height % FACTOR) // 2, (width % FACTOR) // 2
     cropped = pixels[top : top + height // FACTOR * FACTOR, left : left + width // FACTOR * FACTOR]
-    scaled = torch.tensor(cropped).to(vae.device).float() / 255.0 * 2.0 - 1.0
-    return scaled.permute(2, 0, 1)[None]
+    return batch_of_one(torch.tensor(cropped).to(vae.device).float() / 255.0 * 2.0 - 1.0)
 
 
 def sample_posterior(vae: AutoencoderKL, picture: Tensor, draw: Draw) -> Tensor:

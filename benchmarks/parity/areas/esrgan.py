@@ -11,6 +11,7 @@ from benchmarks.parity.kind import Kind, Results
 from benchmarks.parity.networks import Networks
 from benchmarks.parity.vectors import EXPECTED, INPUT, Case, load_weights
 from handler.engine.esrgan import Esrgan, esrgan
+from handler.engine.layout import batch_of_one
 from handler.engine.upscaler import Upscaler
 
 IMAGE, MODEL = "image.png", "model.safetensors"
@@ -29,7 +30,7 @@ def in_tiles(case: Case, networks: Networks) -> Results:
 
 
 def _floats(case: Case) -> Tensor:
-    return torch.tensor(case.picture(IMAGE)).permute(2, 0, 1)[None].float() / 255.0
+    return batch_of_one(torch.tensor(case.picture(IMAGE)).float() / 255.0)
 
 
 def any_upscaler(case: Case) -> Upscaler:

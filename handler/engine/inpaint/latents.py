@@ -8,6 +8,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from torch.nn.functional import interpolate, max_pool2d
 
+from handler.engine.layout import batch_of_one
 from handler.engine.vae import FACTOR, Draw, sample_posterior
 
 GREY = 0.5
@@ -23,7 +24,7 @@ def encode_masked(vae: AutoencoderKL, pixels: np.ndarray, mask: Tensor, draw: Dr
     picture = torch.tensor(pixels).to(vae.device).float() / 255.0
     kept = 1.0 - mask.to(picture).round()[:, :, None]
     shown = (picture - GREY) * kept + GREY
-    return sample_posterior(vae, (shown * 2.0 - 1.0).permute(2, 0, 1)[None], draw)
+    return sample_posterior(vae, batch_of_one(shown * 2.0 - 1.0), draw)
 
 
 def latent_mask(mask: Tensor) -> Tensor:
