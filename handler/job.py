@@ -9,7 +9,6 @@ from typing import Any
 
 from handler import log
 from handler.plan.combinations import refuse_nonsense
-from handler.plan.unsupported import refuse_unsupported
 from schemas.errors import DeviceLost, FeatureNotSupported, FieldError, FooocusError, InternalError, ResultTooLarge
 from schemas.request import Request, parse_request
 
@@ -68,7 +67,6 @@ def _request(job: Mapping[str, Any]) -> Request:
     if job.get("input") is None:
         raise FieldError(["body"], message="Field required")
     request = parse_request(job["input"])
-    refuse_unsupported(request)
     refuse_nonsense(request)
     return request
 

@@ -17,6 +17,7 @@ VERSION = "Fooocus v2.5.5"
 """The version whose recipe and metadata format this worker follows; readers of the metadata look for it."""
 
 DEFAULT_ADAPTIVE_CFG = 7.0
+DEFAULT_VAE = "Default (model)"
 SHORT_HASH = 10
 
 
@@ -65,7 +66,7 @@ def entries(plan: Plan, image: ImagePlan, base_model: str) -> dict[str, Any]:
     values |= {
         "sampler": str(sampling.sampler),
         "scheduler": str(sampling.scheduler),
-        "vae": "Default (model)",
+        "vae": next((vae.path.name for vae in plan.vae), DEFAULT_VAE),
         "seed": str(image.seed),
     }
     for freeu in plan.freeu:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from handler import log, sdk
-from handler.checkpoints import CheckpointLibrary
 from handler.description import Description
 from handler.engine.control.files import ControlNetFiles
 from handler.engine.describe.describer import Describer
@@ -20,6 +19,7 @@ from handler.engine.features import Features
 from handler.generation import Generation
 from handler.gpu import GpuThread
 from handler.inpaint_files import InpaintLibrary
+from handler.installed import checkpoint_library, vae_library
 from handler.job import Runner, Worker
 from handler.library import CACHE, LoraLibrary
 from handler.media import decode
@@ -133,7 +133,8 @@ def _plan_sources(settings: Settings, checkpoint: Path, roots: tuple[Path, ...],
         find_lora=library.find,
         allow_unchecked=settings.allow_safety_off,
         base=checkpoint,
-        find_checkpoint=CheckpointLibrary(roots).find,
+        find_checkpoint=checkpoint_library(roots).find,
+        find_vae=vae_library(roots).find,
         find_inpaint_network=_inpaint_library(settings, roots).find,
     )
 

@@ -12,7 +12,7 @@ from schemas.result import DescribeResult, GenerationResult
 
 
 def json_schemas() -> dict[str, Any]:
-    """Schemas by name: the five endpoints (`fal-ai/fooocus`, `fal-ai/fooocus/inpaint`, …), both results."""
+    """Schemas by name: the endpoints (`fal-ai/fooocus`, `fal-ai/fooocus/inpaint`, …), and the results."""
     schemas: dict[str, Any] = {}
     for endpoint, model in REQUESTS.items():
         name = f"fal-ai/fooocus/{endpoint}" if endpoint else "fal-ai/fooocus"

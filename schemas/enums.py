@@ -13,6 +13,8 @@ class Endpoint(StrEnum):
     IMAGE_PROMPT = "image-prompt"
     UPSCALE_OR_VARY = "upscale-or-vary"
     DESCRIBE = "describe"
+    ENHANCE = "enhance"
+    GENERATE_MASK = "generate-mask"
 
 
 class FalPerformance(StrEnum):

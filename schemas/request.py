@@ -145,7 +145,32 @@ class DescribeRequest(Part):
     types: Annotated[tuple[DescribeType, ...], Unique, Field(min_length=1)] = (DescribeType.PHOTO,)
 
 
-Request = TextToImageRequest | InpaintRequest | ImagePromptRequest | UpscaleOrVaryRequest | DescribeRequest
+class EnhanceRequest(GenerationRequest):
+    """Regions of a picture made anew, found by their names. Fooocus's "Enhance", a feature of later: the worker answers
+    `feature_not_supported`."""
+
+    endpoint: ClassVar[Endpoint] = Endpoint.ENHANCE
+
+    image_url: ImageSource
+
+
+class GenerateMaskRequest(Part):
+    """A mask of what a picture shows. A feature of later, too."""
+
+    endpoint: ClassVar[Endpoint] = Endpoint.GENERATE_MASK
+
+    image_url: ImageSource
+
+
+Request = (
+    TextToImageRequest
+    | InpaintRequest
+    | ImagePromptRequest
+    | UpscaleOrVaryRequest
+    | DescribeRequest
+    | EnhanceRequest
+    | GenerateMaskRequest
+)
 
 REQUESTS: dict[Endpoint, type[Request]] = {
     model.endpoint: model
@@ -155,6 +180,8 @@ REQUESTS: dict[Endpoint, type[Request]] = {
         ImagePromptRequest,
         UpscaleOrVaryRequest,
         DescribeRequest,
+        EnhanceRequest,
+        GenerateMaskRequest,
     )
 }
 

@@ -42,6 +42,7 @@ from handler.engine.step import OnStep, Step
 from handler.engine.takeover import Takeover, Told, by_bare_network, by_refiner
 from handler.engine.types import Conditioning
 from handler.engine.vae import FACTOR
+from handler.engine.vaes import Vaes
 from handler.models_folders import holder
 from handler.plan.plan import GuidancePlan, ImagePlan, OutputPlan, Plan, RefinerPlan, SamplingPlan
 from schemas.enums import OutputFormat, Performance, Sampler, Scheduler
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 
 WARM_UP = Plan(
     base=Path(),
+    vae=(),
     performance=Performance.LIGHTNING,
     width=256,
     height=256,
@@ -112,6 +114,7 @@ class Engine:
         self._loras = LoraStack(model, files)
         self._refiners = Refiners(model, preview, roots, files)
         self._starts = Starts(model, roots, self._shelf)
+        self._vaes = Vaes(model, self._shelf)
 
     @classmethod
     def load(
@@ -144,7 +147,7 @@ class Engine:
         """Yield the plan's pictures one by one.
 
         What `on_step` raises ends the job. Whatever happens, the model is afterwards as it was before.
-        Raises ModelLoadError (a LoRA or a refiner that does not fit), OutOfMemory, DeviceLost, SafetyCheckFailed.
+        Raises ModelLoadError (a LoRA, refiner or VAE that does not fit), OutOfMemory, DeviceLost, SafetyCheckFailed.
         """
         with failures.translated(self._release), torch.inference_mode(), ExitStack() as patches:
             for uov in plan.uov:
@@ -154,6 +157,7 @@ class Engine:
             refiners = self._refiners_of(plan)
             stacks = [self._loras, *(refiner.loras for _, refiner in refiners)]
             patches.enter_context(applied_to_all(stacks, plan.loras))
+            patches.enter_context(self._vaes.worn(plan.vae))
             material = self._prepare(plan, on_step)
             for index, image in enumerate(plan.images):
                 finished = self._sample(plan, index, material, refiners, on_step)

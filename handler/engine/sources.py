@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,30 @@ def single_file_sources(
         found[name] = _checked(name, network, {key: Source(file, place) for key, place in wanted.items()})
         _check_rest(file, prefix, {place.name for place in wanted.values()})
     return found
+
+
+def own_file_sources(
+    component: str, file: WeightsFile, network: nn.Module, config: Mapping[str, Any]
+) -> Sources:
+    """Sources of a network in a file of its own: LDM names, with a checkpoint's prefix or without, or diffusers'.
+
+    Raises WeightsError.
+    """
+    prefix, places = SINGLE_FILE[component]
+    names = network.state_dict()
+    wanted = {key: Source(file, place) for key, place in places(config, names).items()}
+    if not _holds(file, prefix):
+        own = names.keys() <= file.entries.keys()
+        prefix, wanted = "", {key: _bare(source, key, prefix, own) for key, source in wanted.items()}
+    sources = _checked(component, network, wanted)
+    _check_rest(file, prefix, {source.place.name for source in sources.values()})
+    return sources
+
+
+def _bare(source: Source, key: str, prefix: str, own: bool) -> Source:
+    """The source of parameter `key` without the prefix; in a file of the network's `own` names, under that name."""
+    place = Place(key) if own else replace(source.place, name=source.place.name.removeprefix(prefix))
+    return Source(source.file, place)
 
 
 def check_checkpoint(file: WeightsFile) -> None:

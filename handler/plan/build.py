@@ -20,11 +20,12 @@ from handler.plan.plan import (
     Plan,
     RefinerPlan,
     SamplingPlan,
+    VaePlan,
 )
 from handler.plan.prompt.inline_loras import extract_loras
 from handler.plan.prompt.lines import split_lines
 from handler.plan.prompt.process import PromptSettings, PromptSources, process_prompts
-from handler.plan.refiner import FindCheckpoint, plan_refiner
+from handler.plan.refiner import FindModel, plan_refiner
 from handler.plan.sigmas import schedule, sigma_range
 from handler.plan.sizes import whole_latents
 from handler.plan.uov import Uov, plan_uov
@@ -37,6 +38,7 @@ from schemas.request import GenerationRequest
 NO_IMAGES: Images = {}
 
 BASE_MODEL: Location = ("body", "advanced", "base_model")
+VAE_NAME: Location = ("body", "advanced", "vae_name")
 
 LEAST_DENOISE = 0.001
 """A run over a smaller share of the noise levels is one over this share: its schedule would be endlessly long."""
@@ -53,7 +55,7 @@ class PlanSources:
     find_lora: (name, path or URL; the field that named it) -> local file, or raises InvalidInput.
     allow_unchecked: whether a request may switch the safety checker off.
     base: the checkpoint of requests that name none, a file or folder. find_checkpoint: name -> an installed one.
-    find_inpaint_network: engine -> its files.
+    find_vae: the same for VAEs. find_inpaint_network: engine -> its files.
     """
 
     prompts: PromptSources
@@ -61,7 +63,8 @@ class PlanSources:
     find_lora: Callable[[str, Location], Path]
     allow_unchecked: bool
     base: Path
-    find_checkpoint: FindCheckpoint
+    find_checkpoint: FindModel
+    find_vae: FindModel
     find_inpaint_network: FindInpaintNetwork
 
 
@@ -102,6 +105,7 @@ def build_plan(request: GenerationRequest, job_id: str, sources: PlanSources, im
     )
     return Plan(
         base=base,
+        vae=_vae(advanced, sources),
         performance=performance,
         width=width,
         height=height,
@@ -152,6 +156,11 @@ def _base(advanced: Advanced, sources: PlanSources) -> Path:
     if advanced.base_model in (None, sources.base.name):
         return sources.base
     return sources.find_checkpoint(advanced.base_model, BASE_MODEL)
+
+
+def _vae(advanced: Advanced, sources: PlanSources) -> tuple[VaePlan, ...]:
+    name = advanced.vae_name
+    return () if name is None else (VaePlan(sources.find_vae(name, VAE_NAME), VAE_NAME),)
 
 
 def _refiner(

@@ -47,6 +47,14 @@ class RefinerPlan:
 
 
 @dataclass(frozen=True)
+class VaePlan:
+    """A VAE in place of the checkpoint's own: a file or a folder. `loc` is the request field that named it."""
+
+    path: Path
+    loc: Location
+
+
+@dataclass(frozen=True)
 class GuidancePlan:
     """Fooocus's guidance settings.
 
@@ -214,10 +222,11 @@ class Plan:
 
     Width and height are in pixels and multiples of 8: of what is sampled, which inpainting puts into a picture of
     another size. base: the checkpoint, a file or a folder. refiner_switch: the share of the steps, for the metadata.
-    refiner, freeu, uov, inpaint: none or one; of the last two, one at most.
+    vae, refiner, freeu, uov, inpaint: none or one; of the last two, one at most.
     """
 
     base: Path
+    vae: tuple[VaePlan, ...]
     performance: Performance
     width: int
     height: int

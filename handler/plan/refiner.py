@@ -10,12 +10,12 @@ from schemas.enums import FalRefiner
 from schemas.errors import Location
 from schemas.request import GenerationRequest
 
-FindCheckpoint = Callable[[str, Location], Path]
+FindModel = Callable[[str, Location], Path]
 """(name; the field that named it) -> the installed file or folder, or raises InvalidInput."""
 
 
 def plan_refiner(
-    request: GenerationRequest, steps: int, base: Path, find_checkpoint: FindCheckpoint
+    request: GenerationRequest, steps: int, base: Path, find_checkpoint: FindModel
 ) -> tuple[RefinerPlan, ...]:
     """The refiner of a job of so many steps; none where the request names none, or the base checkpoint itself.
 

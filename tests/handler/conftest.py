@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from handler.checkpoints import CheckpointLibrary
 from handler.description import Description
 from handler.engine.describe.describer import Describer
 from handler.engine.engine import Engine
 from handler.generation import Generation
 from handler.gpu import GpuThread
+from handler.installed import checkpoint_library, vae_library
 from handler.job import Worker
 from handler.media.policy import FetchPolicy
 from handler.plan.build import PlanSources
@@ -47,7 +47,8 @@ def plan_sources() -> PlanSources:
         find_lora=find_lora,
         allow_unchecked=True,
         base=DEMO_CHECKPOINT,
-        find_checkpoint=CheckpointLibrary((DEMO_BUNDLE,)).find,
+        find_checkpoint=checkpoint_library((DEMO_BUNDLE,)).find,
+        find_vae=vae_library((DEMO_BUNDLE,)).find,
         find_inpaint_network=lambda engine, loc: (),
     )
 

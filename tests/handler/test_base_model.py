@@ -14,9 +14,9 @@ from urllib.request import urlopen
 import pytest
 from PIL import Image
 
-from handler.checkpoints import CheckpointLibrary
 from handler.engine.engine import Engine
 from handler.engine.engines import Engines
+from handler.installed import checkpoint_library
 from handler.job import Worker
 from handler.plan.build import PlanSources
 from handler.start import DEMO_BUNDLE, DEMO_CHECKPOINT
@@ -51,7 +51,7 @@ def load(tmp_path: Path) -> Counted:
 
 @pytest.fixture
 def worker(make_worker: Callable[..., Worker], load: Counted, plan_sources: PlanSources) -> Worker:
-    sources = replace(plan_sources, find_checkpoint=CheckpointLibrary(load.roots).find)
+    sources = replace(plan_sources, find_checkpoint=checkpoint_library(load.roots).find)
     return make_worker(render=Engines(load).render, sources=lambda: sources)
 
 

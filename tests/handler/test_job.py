@@ -124,6 +124,8 @@ def test_a_result_too_large_to_post_is_refused_in_words(make_worker: MakeWorker)
         ({"num_images": 9}, ["body", "num_images"], "less_than_equal"),
         ({"control_image_url": "data:;base64,AAAA"}, ["body", "control_image_url"], "file_download_error"),
         ({"loras": [{"path": "nowhere"}]}, ["body", "loras", 0, "path"], "model_load_error"),
+        ({"endpoint": "enhance", "image_url": "data:,"}, ["body", "endpoint"], "feature_not_supported"),
+        ({"endpoint": "generate-mask", "image_url": "data:,"}, ["body", "endpoint"], "feature_not_supported"),
     ],
 )
 def test_bad_input_names_the_field(make_worker: MakeWorker, body: dict, loc: list, kind: str) -> None:

@@ -21,6 +21,8 @@ REQUIRED = {
     "image-prompt": {"image_prompt_1": {"image_url": PICTURE}},
     "upscale-or-vary": {"uov_image_url": PICTURE},
     "describe": {"image_url": PICTURE},
+    "enhance": {"image_url": PICTURE},
+    "generate-mask": {"image_url": PICTURE},
 }
 
 

@@ -28,6 +28,7 @@ SOURCES = PlanSources(
     allow_unchecked=True,
     base=MODELS / "base.safetensors",
     find_checkpoint=lambda name, loc: MODELS / name,
+    find_vae=lambda name, loc: MODELS / name,
     find_inpaint_network=lambda engine, loc: () if engine == "None" else ((HEAD, PATCH),),
 )
 

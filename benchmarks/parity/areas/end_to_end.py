@@ -11,7 +11,7 @@ from torch import Tensor
 from benchmarks.parity.areas.text import expand
 from benchmarks.parity.kind import Kind, Results
 from benchmarks.parity.networks import BASE, Networks
-from benchmarks.parity.outcome import NotCovered, Omitted
+from benchmarks.parity.outcome import Omitted
 from benchmarks.parity.vectors import Case
 from handler.engine.engine import Engine, Prompts
 from handler.engine.preview import Preview
@@ -22,10 +22,9 @@ from handler.plan.plan import Plan
 from handler.plan.prompt.process import PromptSources
 from handler.plan.prompt.styles import load_styles
 from handler.plan.prompt.wildcards import Wildcards
-from handler.plan.unsupported import refuse_unsupported
 from schemas.advanced import Advanced
 from schemas.enums import ControlType, OutputFormat, Performance, RefinerSwapMethod, Sampler, Scheduler
-from schemas.errors import InvalidInput, Location
+from schemas.errors import Location
 from schemas.parts import AdvancedLora, FreeU, ImagePrompt
 from schemas.request import GenerationRequest, ImagePromptRequest, TextToImageRequest
 
@@ -134,16 +133,13 @@ def sources(case: Case, networks: Networks) -> PlanSources:
         allow_unchecked=True,
         base=checkpoints / BASE,
         find_checkpoint=lambda name, loc: networks.checkpoint(name),
+        find_vae=lambda name, loc: networks.models / "vae" / name,
         find_inpaint_network=lambda engine, loc: (),
     )
 
 
 def generation(case: Case, networks: Networks) -> Results:
     request = request_of(case)
-    try:
-        refuse_unsupported(request)
-    except InvalidInput as refusal:
-        raise NotCovered(f"feature not built yet: {refusal}") from None
     plan = build_plan(request, "", sources(case, networks), images_of(case))
     roots = (networks.with_controlnets() if plan.controls else networks.models,)
     engine = WatchedEngine(networks.model, None, Preview.load(networks.models, []), roots)

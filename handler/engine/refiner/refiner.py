@@ -72,7 +72,7 @@ class Refiner:
         whatever `method` says, or, where too little of the picture is to be made anew, only one network runs.
         """
         if not self.model.kind.own_vae:
-            return Finished(hand_over(run, method, second), self.model.vae)
+            return Finished(hand_over(run, method, second), self.base.vae)
         course = own_vae_course(run.plan.steps, run.switch, run.denoise)
         if course is Course.BASE_ONLY:
             base = run.around(run.base)

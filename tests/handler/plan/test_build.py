@@ -12,7 +12,6 @@ from handler.plan.plan import Plan
 from handler.plan.prompt.expansion import pick_words
 from handler.plan.prompt.process import PromptSources
 from handler.plan.prompt.styles import BUNDLED, load_styles
-from handler.plan.unsupported import refuse_unsupported
 from schemas.errors import InvalidInput, ModelLoadError, ModelMissing
 from schemas.request import parse_request
 from tests.support.golden import load_case
@@ -43,6 +42,7 @@ SOURCES = PlanSources(
     allow_unchecked=True,
     base=CHECKPOINTS / "base.safetensors",
     find_checkpoint=lambda name, loc: CHECKPOINTS / name,
+    find_vae=lambda name, loc: Path("/models/vae") / name,
     find_inpaint_network=lambda engine, loc: (),
 )
 
@@ -167,21 +167,7 @@ def test_a_plan_is_frozen() -> None:
         plan().width = 8  # type: ignore[misc]
 
 
-@pytest.mark.parametrize(
-    ("body", "loc"),
-    [
-        ({"advanced": {"vae_name": "x.safetensors"}}, ["advanced", "vae_name"]),
-    ],
-)
-def test_features_of_later_are_refused_by_name(body: dict, loc: list) -> None:
-    with pytest.raises(InvalidInput) as raised:
-        refuse_unsupported(parse_request(body))
-    (detail,) = raised.value.details
-    assert (detail["loc"], detail["type"]) == (["body", *loc], "feature_not_supported")
-
-
-def test_what_is_supported_is_not_refused() -> None:
-    refuse_unsupported(parse_request({}))
-    refuse_unsupported(parse_request({"control_type": "CPDS", "control_image_weight": 0.5, "seed": 3}))
-    refuse_unsupported(parse_request({"endpoint": "image-prompt", "image_prompt_1": {}}))
-    refuse_unsupported(parse_request({"control_image_url": "https://a.b/c.png"}))
+def test_a_vae_of_its_own_is_planned_by_its_file() -> None:
+    assert plan().vae == ()
+    (vae,) = plan(advanced={"vae_name": "x.safetensors"}).vae
+    assert (vae.path, vae.loc) == (Path("/models/vae/x.safetensors"), ("body", "advanced", "vae_name"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from handler.checkpoints import CheckpointLibrary
+from handler.installed import checkpoint_library
 from handler.metadata import entries
 from handler.plan.plan import FreeUPlan, Plan
 from handler.plan.refiner import switch_step
@@ -97,7 +97,7 @@ def test_installed_checkpoints_are_found_by_name(tmp_path: Path) -> None:
                  "two/checkpoints/b/model_index.json", "two/checkpoints/b/unet/x.safetensors"):  # fmt: skip
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    library = CheckpointLibrary((tmp_path / "one", tmp_path / "two"))
+    library = checkpoint_library((tmp_path / "one", tmp_path / "two"))
     assert set(library.files()) == {"sub/a.safetensors", "a.safetensors", "b"}
     assert library.find("a.safetensors", ("x",)) == tmp_path / "two/checkpoints/a.safetensors"
     assert library.find("sub/a.safetensors", ("x",)) == tmp_path / "one/checkpoints/sub/a.safetensors"
@@ -110,5 +110,5 @@ def test_installed_checkpoints_are_found_by_name(tmp_path: Path) -> None:
 )
 def test_one_that_is_not_installed_is_named_and_how_to_get_it(tmp_path: Path, name: str, words: str) -> None:
     with pytest.raises(ModelLoadError, match=words) as raised:
-        CheckpointLibrary((tmp_path,)).find(name, ("body", "refiner_model"))
+        checkpoint_library((tmp_path,)).find(name, ("body", "refiner_model"))
     assert raised.value.details[0]["loc"] == ["body", "refiner_model"]
