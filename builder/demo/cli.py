@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from builder.demo import bundle, parts, stages, train_checker
+from builder.demo import bundle, parts, stages, steering, train_checker
 from builder.demo.grid import grid
 from builder.demo.networks import create
 from builder.demo.sampling import EXTREME_SPEED, LIGHTNING, SPEED, Mode
@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     _score_checker(commands.add_parser("score-checker", help="measure the safety checker on held-out pictures"))
     _grid(commands.add_parser("grid", help="write a picture grid"))
     parts.register(commands)
+    steering.register(commands)
     return root
 
 

@@ -17,9 +17,9 @@ UPSCALER_STEPS, CAPTIONER_STEPS, TAGGER_STEPS = 732, 450, 1000
 
 def register(commands: Any) -> None:
     """Add the commands to the subparsers of `builder demo`."""
-    upscaler = _training(commands, "train-upscaler", "train or go on training the upscaler", _train_upscaler)
+    upscaler = training_command(commands, "train-upscaler", "train or go on training the upscaler", _train_upscaler)
     upscaler.add_argument("--steps", type=int, default=UPSCALER_STEPS)
-    describe = _training(commands, "train-describe", "train or go on training captioner and tagger", _train_describe)
+    describe = training_command(commands, "train-describe", "train captioner and tagger", _train_describe)
     describe.add_argument("--captioner-steps", type=int, default=CAPTIONER_STEPS)
     describe.add_argument("--tagger-steps", type=int, default=TAGGER_STEPS)
     score = commands.add_parser("score-parts", help="measure upscaler, captioner and tagger on held-out pictures")
@@ -33,9 +33,10 @@ def register(commands: Any) -> None:
     words.set_defaults(run=_score_words)
 
 
-def _training(
+def training_command(
     commands: Any, name: str, text: str, run: Callable[[argparse.Namespace], None]
 ) -> argparse.ArgumentParser:
+    """Add a command that trains something, with the options that all of them have."""
     command: argparse.ArgumentParser = commands.add_parser(name, help=text)
     command.add_argument("--work", type=Path, default=WORK, help="checkpoints; an earlier run is resumed")
     command.add_argument("--out", type=Path, default=FOLDER)

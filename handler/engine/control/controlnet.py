@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from handler.engine.blueprint import read_config
 from handler.engine.control.control_lora import MARKER, low_rank_state
-from handler.engine.control.names import HINT_FIRST, controlnet_names
+from handler.engine.control.names import HINT_FIRST, controlnet_names, hint_channels
 from handler.engine.device import memory_format, require_memory
 from handler.engine.ldm_keys import Place
 from handler.engine.shelf import bytes_of, parameter_bytes
@@ -29,6 +29,8 @@ PREFIXES = ("", "control_model.", "diffusion_model.control_model.")
 """What stands before LDM's names in ControlNets of different origin."""
 LDM_MARK = "input_hint_block.0.weight"
 DIFFUSERS_MARK = f"{HINT_FIRST}.weight"
+ENCODER = ("conv_in", "time_embedding", "add_embedding", "down_blocks", "mid_block")
+"""What a ControlNet has as the UNet has it."""
 SHARED_SETTINGS = (
     "cross_attention_dim", "addition_embed_type", "addition_time_embed_dim", "projection_class_embeddings_input_dim",
     "block_out_channels", "down_block_types", "layers_per_block", "in_channels",
@@ -58,7 +60,7 @@ def load_controlnet(path: Path, unet: UNet2DConditionModel) -> ControlNet:
                 sources = component_sources(path, network, files)
             return _filled(network, sources, unet)
         file = files.enter_context(WeightsFile(path))
-        network = _like(unet)
+        network = _like(unet, _hint_channels(file))
         if MARKER in file.entries:
             return _merged(network, file, unet)
         return _filled(network, _single_file_sources(network, file), unet)
@@ -72,10 +74,22 @@ def is_control_lora(path: Path) -> bool:
         return MARKER in file.entries
 
 
-def _like(unet: UNet2DConditionModel) -> ControlNetModel:
-    """A ControlNet of the UNet's layout, on the meta device."""
+def _hint_channels(file: WeightsFile) -> tuple[int, ...]:
+    shapes = {name: entry.shape for name, entry in file.entries.items()}
+    prefix = next((prefix for prefix in PREFIXES if prefix + LDM_MARK in shapes), "")
+    return hint_channels(shapes, prefix)
+
+
+def _like(unet: UNet2DConditionModel, hints: tuple[int, ...]) -> ControlNetModel:
+    """A ControlNet of the UNet's layout, on the meta device. hints: channels of the hint's embedding."""
     with torch.device("meta"):
-        return ControlNetModel.from_unet(unet, load_weights_from_unet=False).eval().requires_grad_(False)
+        options = {"load_weights_from_unet": False, "conditioning_embedding_out_channels": hints}
+        network = ControlNetModel.from_unet(unet, **options)
+        # diffusers' own parts do not follow a UNet whose time embedding has a width of its own.
+        encoder = UNet2DConditionModel.from_config(unet.config)
+    for part in ENCODER:
+        setattr(network, part, getattr(encoder, part))
+    return network.eval().requires_grad_(False)
 
 
 def _described(folder: Path, unet: UNet2DConditionModel) -> ControlNetModel:

@@ -10,6 +10,8 @@ from handler.engine.ldm_keys import unet_modules, unet_name
 HINT_FIRST = "controlnet_cond_embedding.conv_in"
 HINT_LAST = "controlnet_cond_embedding.conv_out"
 HINT_BLOCK = "controlnet_cond_embedding.blocks"
+HINT_CHANNELS = (16, 32, 96, 256)
+"""Of the hint's embedding in all ControlNets of SDXL; each level but the first halves the sides."""
 HINT_STRIDE = 2
 """Between two convolutions of LDM's hint block stands an activation."""
 
@@ -34,3 +36,11 @@ def _own_modules(parameters: tuple[str, ...]) -> dict[str, str]:
     }
     names |= {f"{HINT_BLOCK}.{index}": f"input_hint_block.{HINT_STRIDE * (index + 1)}" for index in range(hints)}
     return names | {f"controlnet_down_blocks.{index}": f"zero_convs.{index}.0" for index in range(zeros)}
+
+
+def hint_channels(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> tuple[int, ...]:
+    """Channels of the hint's embedding, level by level, in a file with LDM's names behind `prefix`; SDXL's own where
+    the file says nothing."""
+    first = [f"{prefix}input_hint_block.{2 * HINT_STRIDE * level}.weight" for level in range(len(HINT_CHANNELS))]
+    found = tuple(shapes[name][0] for name in first if shapes.get(name))
+    return found if len(found) == len(HINT_CHANNELS) else HINT_CHANNELS
