@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -32,7 +33,7 @@ from gateway.jobs.store import Store
 from gateway.middleware import HostGuard, RequestLog
 from gateway.origins import OriginGuard
 from gateway.settings import Settings
-from gateway.urls import own_url
+from gateway.urls import receiver_url
 from gateway.webhooks import policy as webhook_policy
 from gateway.webhooks import routes as webhook_routes
 from gateway.webhooks.egress import Egress
@@ -79,10 +80,11 @@ def _gateway(settings: Settings, store: Store) -> Gateway:
     keys = Keys(settings, store)
     fleet = choose_fleet(settings, jobs, files)
     egress = Egress(allow_private=settings.allow_private_webhooks)
-    base_url = settings.public_url or own_url(settings)
     webhooks = Webhooks(
-        store, jobs, files, egress, folder=settings.data / "webhooks", base_url=base_url, policy=_patience(settings)
-    )
+        store, jobs, files, egress,
+        folder=settings.data / "webhooks", base_url=partial(receiver_url, settings=settings),
+        policy=_patience(settings),
+    )  # fmt: skip
     return Gateway(settings=settings, jobs=jobs, files=files, keys=keys, webhooks=webhooks, fleet=fleet)
 
 

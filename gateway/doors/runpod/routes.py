@@ -20,7 +20,7 @@ from gateway.fleet.workers import Doing
 from gateway.gateway import Gateway
 from gateway.jobs.model import Job, NewJob, State, Webhook
 from gateway.keys.key import Principal
-from gateway.urls import base_url
+from gateway.urls import BASE_URL, base_url
 from gateway.webhooks.dialect import JsonDialect
 from schemas.errors import BadRequest, FooocusError, InvalidInput, JobNotFound
 from schemas.request import parse_request
@@ -108,7 +108,7 @@ async def _submit(gateway: Gateway, request: Request, endpoint: str, *, sync: bo
     """Accept a job. As on the platform a wrong `input` is the job's failure, not the request's."""
     principal = await gateway.keys.identify(request)
     asked = _envelope(await read_json(request, gateway.settings))
-    new = _new_job(principal, endpoint, asked, sync=sync)
+    new = _new_job(principal, endpoint, asked, {"sync": sync, BASE_URL: base_url(request, gateway.settings)})
     try:
         parse_request(asked.input)
     except FooocusError as error:
@@ -123,11 +123,10 @@ def _envelope(body: Any) -> RunRequest:
         raise InvalidInput.from_pydantic(error, ()) from None
 
 
-def _new_job(principal: Principal, endpoint: str, asked: RunRequest, *, sync: bool) -> NewJob:
+def _new_job(principal: Principal, endpoint: str, asked: RunRequest, extra: dict[str, Any]) -> NewJob:
     policy = asked.policy
-    extra: dict[str, Any] = {"sync": sync}
     if asked.s3Config is not None:
-        extra[OWN_BUCKET] = asked.s3Config.model_dump()
+        extra = {**extra, OWN_BUCKET: asked.s3Config.model_dump()}
     return NewJob(
         owner=principal.id,
         door=DOOR,
