@@ -174,3 +174,15 @@ def test_the_data_folder_keeps_secrets_to_its_owner(guarded: ServedGateway, tmp_
         secret = tmp_path / "data" / "worker-secret"
         assert secret.stat().st_mode & 0o077 == 0
         assert served.gateway.fleet.tokens.of("a") != guarded.gateway.fleet.tokens.of("a")
+
+
+def test_revoking_the_last_key_opens_nothing(tmp_path: Path) -> None:
+    with threaded_gateway(tmp_path / "data") as served:
+        store, url = served.gateway.files.store, f"{served.url}/queue/fal-ai/fooocus"
+        assert CLIENT.post(url, json={}).status_code == 200
+        key = served.run(table.add(store, "only"))
+        until(lambda: CLIENT.post(url, json={}).status_code == 401, 5)
+        assert served.run(table.revoke(store, id_of(key)))
+        until(lambda: CLIENT.post(url, json={}, headers={"Authorization": key}).status_code != 200, 5)
+        assert CLIENT.post(url, json={}, headers={"Authorization": key}).status_code == 401
+        assert CLIENT.post(url, json={}).status_code == 401
