@@ -128,7 +128,7 @@ def _worker_env(settings: Settings, parsed: argparse.Namespace) -> None:
 
     if not _WORKER_NAME.fullmatch(parsed.name) or parsed.name.startswith("local-"):
         sys.exit(_wrong("A worker's name has letters, digits, '.', '_' and '-', and does not begin with local-."))
-    settings.data.mkdir(parents=True, exist_ok=True)
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     url = settings.public_url or own_url(settings)
     for name, value in worker_environment(url, parsed.name, worker_tokens(settings).of(parsed.name)).items():
         print(f"{name}={shlex.quote(value)}")
@@ -137,6 +137,7 @@ def _worker_env(settings: Settings, parsed: argparse.Namespace) -> None:
 def _webhook_secret(settings: Settings, parsed: argparse.Namespace) -> None:
     from gateway.webhooks.identity import Identity
 
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     print(Identity(settings.data / "webhooks").secret(parsed.key))
 
 

@@ -57,7 +57,7 @@ class LocalWorkers:
 
     def start(self) -> None:
         """Start all; returns at once."""
-        self._logs.mkdir(parents=True, exist_ok=True)
+        self._logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._tasks = [asyncio.create_task(self._keep(number)) for number in range(1, self._settings.workers + 1)]
 
     def replace(self, worker: Worker) -> None:

@@ -165,6 +165,17 @@ def test_keys_are_made_listed_and_revoked(tmp_path: Path) -> None:
     assert key.split("_")[2].encode() not in stored
 
 
+@pytest.mark.parametrize(
+    "command",
+    [["keys", "list"], ["worker-env"], ["webhook-secret"], ["serve", "--host", "0.0.0.0", "--port", "0"]],
+    ids=lambda command: command[0],
+)
+def test_whoever_makes_the_data_folder_makes_it_private(tmp_path: Path, command: list[str]) -> None:
+    """The last of them is refused, but only once the folder is there."""
+    gateway(tmp_path, *command, "--data", "data")
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+
+
 def test_worker_env_prints_what_a_remote_worker_needs(tmp_path: Path) -> None:
     done = gateway(
         tmp_path, "worker-env", "gpu-2", "--public-url", "http://10.0.0.5:8888", GATEWAY_WORKER_SECRET=WORKER_SECRET
