@@ -43,8 +43,7 @@ async def accept(gateway: Gateway, request: Request, principal: Principal, endpo
     try:
         input = canonical(ENDPOINTS[endpoint_id], body)
     except InvalidInput as error:
-        with gateway.keys.admitted(principal, 0):
-            return await gateway.jobs.fail_at_once(new, error)
+        return await gateway.refuse(principal, replace(new, body=body), error)
     return await gateway.submit(principal, replace(new, input=input))
 
 

@@ -91,7 +91,7 @@ def _endpoint(
         links = Links(gateway, request)
         if asked.async_process:
             return _json(await answer.async_job(job, None, False, links.read))
-        job = await outcome(request, gateway.jobs, job.id)
+        job = await outcome(request, gateway.jobs, job)
         return await (_bytes(job, links) if as_png else _images(job, links))
 
     return generate

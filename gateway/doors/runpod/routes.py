@@ -112,7 +112,7 @@ async def _submit(gateway: Gateway, request: Request, endpoint: str, *, sync: bo
     try:
         parse_request(asked.input)
     except FooocusError as error:
-        return await gateway.jobs.fail_at_once(new, error)
+        return await gateway.refuse(principal, new, error)
     return await gateway.submit(principal, new)
 
 
