@@ -77,6 +77,7 @@ def _gateway(settings: Settings, store: Store) -> Gateway:
     )
     jobs = Jobs(store, policy)
     files = Files(settings.data / "files", store, limits=Limits(file_ttl_s=settings.file_ttl_s))
+    jobs.only_while(files.disk.has_room)
     keys = Keys(settings, store)
     fleet = choose_fleet(settings, jobs, files)
     egress = Egress(allow_private=settings.allow_private_webhooks)

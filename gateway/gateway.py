@@ -39,12 +39,15 @@ class Gateway:
 
         It becomes the client's own, within the limits of its key; big pictures in its input move to the file store,
         and files it refers to are kept as long as it is. An idempotency key that was used before gives its job again,
-        whatever the limits. Raises RateLimited, QueueFull, and what `Jobs.submit` and `Files.add` raise.
+        whatever the limits. Raises RateLimited, QueueFull, and what `Jobs.submit` and `Files.add` raise;
+        StoreUnavailable also while the disk has no room for pictures.
         """
         new = replace(new, owner=principal.id)
         known = await self._known(new)
         if known is not None:
             return known
+        if not self.files.disk.has_room():
+            raise StoreUnavailable
         with self.keys.admitted(principal, self.jobs.waiting_of(principal.id)):
             input = await self.files.spill(new.input, principal.id)
             job, is_new = await self.jobs.enter(replace(new, input=input))

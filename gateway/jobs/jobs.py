@@ -61,6 +61,10 @@ class Jobs:
         """Have `tell` awaited with the ids of jobs whose records went."""
         self._sweep.on_delete.append(tell)
 
+    def only_while(self, allowed: Callable[[], bool]) -> None:
+        """Hand out jobs only while `allowed()`; they wait on meanwhile."""
+        self._handout.allowed = allowed
+
     # What doors do
 
     async def submit(self, new: NewJob) -> Job:
