@@ -27,6 +27,7 @@ from gateway.fleet import protocol
 from gateway.fleet.choose import choose_fleet
 from gateway.gateway import Gateway
 from gateway.hosts import name_of
+from gateway.jobs import routes as job_routes
 from gateway.jobs.jobs import Jobs
 from gateway.jobs.policy import Policy
 from gateway.jobs.store import Store
@@ -61,7 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
         exception_handlers={FooocusError: _refused},
     )
     app.state.gateway = gateway
-    for part in (health, metrics, protocol, file_routes, webhook_routes, *DOORS):
+    for part in (health, metrics, protocol, file_routes, job_routes, webhook_routes, *DOORS):
         app.include_router(part.router(gateway))
     return app
 
