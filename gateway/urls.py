@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from starlette.requests import Request
-
-from gateway.settings import Settings
-
 if TYPE_CHECKING:
+    from starlette.requests import Request
+
     from gateway.jobs.model import Job
+    from gateway.settings import Settings
 
 BASE_URL = "base_url"
 """In a job's `extra`: the base URL of the request that submitted it."""

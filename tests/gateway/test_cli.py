@@ -119,6 +119,8 @@ def test_with_a_key_they_are(tmp_path: Path) -> None:
         (["--port", "70000"], {}, "The setting port is not valid"),
         (["--workers", "-1"], {}, "The setting workers is not valid"),
         (["--apikey", "short"], {}, "The setting apikey is not valid"),
+        (["--public-url", "gpu.example"], {}, "The setting public_url is not valid: it should be an address"),
+        (["--webhook-url", "ftp://a.example/"], {}, "The setting webhook_url is not valid: The webhook URL is not"),
         ([], {"GATEWAY_LEASE_S": "soon"}, "The setting lease_s is not valid"),
         (["--no-such-flag"], {}, "unrecognized arguments"),
         (["keys", "add", "a", "--max-waiting", "-1"], {}, "--max-waiting"),
@@ -198,3 +200,23 @@ def test_every_command_explains_itself(tmp_path: Path, command: list[str]) -> No
     done = gateway(tmp_path, *command, "--help")
     assert done.returncode == 0
     assert "usage: python -m gateway" in done.stdout
+
+
+@pytest.mark.parametrize("content", [b"", b"short", b"\xff" * 64])
+@pytest.mark.parametrize("command", [["worker-env"], ["serve", "--port", "0", "--workers", "0"]], ids=["env", "serve"])
+def test_a_damaged_worker_secret_is_told_and_kept(tmp_path: Path, command: list[str], content: bytes) -> None:
+    """As an interrupted write would leave it: tokens of an empty secret could be guessed."""
+    secret = tmp_path / "data" / "worker-secret"
+    secret.parent.mkdir()
+    secret.write_bytes(content)
+    done = gateway(tmp_path, *command, "--data", "data")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "The key file worker-secret is damaged" in last_line(done.stderr)
+    assert secret.read_bytes() == content
+
+
+def test_worker_tokens_stay_the_same(tmp_path: Path) -> None:
+    first, again = (gateway(tmp_path, "worker-env", "--data", "data").stdout for _ in range(2))
+    assert "RUNPOD_AI_API_KEY=" in first
+    assert first == again
+    assert (tmp_path / "data" / "worker-secret").stat().st_mode & 0o777 == 0o600

@@ -109,6 +109,7 @@ async def _submit(gateway: Gateway, request: Request, endpoint: str, *, sync: bo
     principal = await gateway.keys.identify(request)
     asked = _envelope(await read_json(request, gateway.settings))
     new = _new_job(principal, endpoint, asked, {"sync": sync, BASE_URL: base_url(request, gateway.settings)})
+    new = replace(new, webhooks=_webhooks(asked.webhook, gateway.settings.webhook_url))
     try:
         parse_request(asked.input)
     except FooocusError as error:
@@ -123,7 +124,13 @@ def _envelope(body: Any) -> RunRequest:
         raise InvalidInput.from_pydantic(error, ()) from None
 
 
+def _webhooks(*urls: str | None) -> tuple[Webhook, ...]:
+    """The job's own receiver and the gateway's."""
+    return tuple(Webhook(url, DIALECT) for url in dict.fromkeys(urls) if url)
+
+
 def _new_job(principal: Principal, endpoint: str, asked: RunRequest, extra: dict[str, Any]) -> NewJob:
+    """The job without its webhooks."""
     policy = asked.policy
     if asked.s3Config is not None:
         extra = {**extra, OWN_BUCKET: asked.s3Config.model_dump()}
@@ -136,7 +143,6 @@ def _new_job(principal: Principal, endpoint: str, asked: RunRequest, extra: dict
         low_priority=policy.lowPriority,
         start_within_s=None if policy.ttl is None else policy.ttl / 1000,
         execution_timeout_s=None if policy.executionTimeout is None else policy.executionTimeout / 1000,
-        webhooks=(Webhook(asked.webhook, DIALECT),) if asked.webhook else (),
     )
 
 

@@ -77,3 +77,14 @@ def test_a_public_url_wins(tmp_path: Path, zoo: Receiver) -> None:
         path = render(served)
         (call,) = zoo.wait_for("/ok", 1)
     assert pictures(json.loads(call.body)) == [f"{PUBLIC}{path}"]
+
+
+@pytest.mark.parametrize("own", ["", "/own"])
+def test_runpods_door_tells_the_gateways_receiver_too(tmp_path: Path, zoo: Receiver, own: str) -> None:
+    settings = {"allow_private_webhooks": True, "apikey": KEY, "webhook_url": f"{zoo.url}/all"}
+    with threaded_gateway(tmp_path / "data", **settings) as served:
+        submit(served, "runpod", f"{zoo.url}{own}" if own else "")
+        render(served)
+        (call,) = zoo.wait_for("/all", 1)
+        assert json.loads(call.body)["status"] == "COMPLETED"
+        assert len(zoo.wait_for("/own", len(own) // 4)) == len(own) // 4
