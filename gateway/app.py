@@ -31,7 +31,7 @@ from gateway.jobs import routes as job_routes
 from gateway.jobs.jobs import Jobs
 from gateway.jobs.policy import Policy
 from gateway.jobs.store import Store
-from gateway.middleware import HostGuard, RequestLog
+from gateway.middleware import HostGuard, LastCatch, RequestLog
 from gateway.origins import OriginGuard
 from gateway.settings import Settings
 from gateway.urls import receiver_url
@@ -43,7 +43,8 @@ from schemas.errors import FooocusError
 
 DOORS: tuple[ModuleType, ...] = (fal, fooocus_api, runpod, playground, guide)
 """The packages that open a door: each has `router(gateway) -> APIRouter`, and may have `MIDDLEWARE`, ASGI classes that
-lead requests to its routes, and `EXPOSED`, headers that a page of another origin may read."""
+lead requests to its routes, `AROUND`, ASGI classes that see whatever answers them, refusals too, and `EXPOSED`, headers
+that a page of another origin may read."""
 
 EXPOSED = ("x-request-id", "Retry-After", "Location", "ETag", "Content-Range", "Accept-Ranges")
 """Headers that a page of another origin may read."""
@@ -57,6 +58,7 @@ def create_app(settings: Settings) -> FastAPI:
         title="fooocus-worker gateway",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=lambda _app: _lifespan(gateway, store),
         middleware=_middleware(settings, gateway),
         exception_handlers={FooocusError: _refused},
@@ -128,6 +130,7 @@ def _middleware(settings: Settings, gateway: Gateway) -> list[Middleware]:
     names = frozenset(name_of(host.partition("/")[0]) for host in allowed)
     return [
         Middleware(RequestLog),
+        *map(Middleware, _of_doors("AROUND")),
         Middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
@@ -136,6 +139,7 @@ def _middleware(settings: Settings, gateway: Gateway) -> list[Middleware]:
             expose_headers=[*EXPOSED, *_of_doors("EXPOSED")],
             max_age=86400,
         ),
+        Middleware(LastCatch),
         Middleware(HostGuard, needed=lambda: not gateway.keys.required, allowed=names),
         Middleware(OriginGuard, needed=lambda: not gateway.keys.required, named=settings.cors_origins),
         *map(Middleware, _of_doors("MIDDLEWARE")),
