@@ -21,7 +21,12 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     parsed = _parser().parse_args(given if given and given[0] in (*COMMANDS, "-h", "--help") else ["serve", *given])
     settings = _settings({name: value for name, value in vars(parsed).items() if name in _FLAGS and value is not None})
-    parsed.run(settings, parsed)
+    from schemas.errors import FooocusError
+
+    try:
+        parsed.run(settings, parsed)
+    except FooocusError as error:
+        sys.exit(f"The data folder {settings.data} cannot be used. {' '.join(str(error).split())}.")
 
 
 _WORKER_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -94,7 +99,7 @@ def _settings(flags: dict[str, Any]) -> Settings:
         return Settings(**flags)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        sys.exit(_wrong(f"The setting {first['loc'][0]} is not valid: {first['msg']}."))
+        sys.exit(_wrong(f"The setting {first['loc'][0]} is not valid: {first['msg'].removeprefix('Value error, ')}."))
 
 
 def _serve(settings: Settings, _parsed: argparse.Namespace) -> None:
@@ -113,12 +118,8 @@ def _serve(settings: Settings, _parsed: argparse.Namespace) -> None:
 
 def _keys(settings: Settings, parsed: argparse.Namespace) -> None:
     from gateway.keys.commands import run
-    from schemas.errors import FooocusError
 
-    try:
-        sys.exit(run(settings, parsed))
-    except FooocusError as error:
-        sys.exit(f"The keys cannot be read. {error}.")
+    sys.exit(run(settings, parsed))
 
 
 def _worker_env(settings: Settings, parsed: argparse.Namespace) -> None:
@@ -128,7 +129,7 @@ def _worker_env(settings: Settings, parsed: argparse.Namespace) -> None:
 
     if not _WORKER_NAME.fullmatch(parsed.name) or parsed.name.startswith("local-"):
         sys.exit(_wrong("A worker's name has letters, digits, '.', '_' and '-', and does not begin with local-."))
-    settings.data.mkdir(parents=True, exist_ok=True)
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     url = settings.public_url or own_url(settings)
     for name, value in worker_environment(url, parsed.name, worker_tokens(settings).of(parsed.name)).items():
         print(f"{name}={shlex.quote(value)}")
@@ -137,6 +138,7 @@ def _worker_env(settings: Settings, parsed: argparse.Namespace) -> None:
 def _webhook_secret(settings: Settings, parsed: argparse.Namespace) -> None:
     from gateway.webhooks.identity import Identity
 
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     print(Identity(settings.data / "webhooks").secret(parsed.key))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -26,13 +27,14 @@ from gateway.fleet import protocol
 from gateway.fleet.choose import choose_fleet
 from gateway.gateway import Gateway
 from gateway.hosts import name_of
+from gateway.jobs import routes as job_routes
 from gateway.jobs.jobs import Jobs
 from gateway.jobs.policy import Policy
 from gateway.jobs.store import Store
-from gateway.middleware import HostGuard, RequestLog
+from gateway.middleware import HostGuard, LastCatch, RequestLog
 from gateway.origins import OriginGuard
 from gateway.settings import Settings
-from gateway.urls import own_url
+from gateway.urls import receiver_url
 from gateway.webhooks import policy as webhook_policy
 from gateway.webhooks import routes as webhook_routes
 from gateway.webhooks.egress import Egress
@@ -41,7 +43,8 @@ from schemas.errors import FooocusError
 
 DOORS: tuple[ModuleType, ...] = (fal, fooocus_api, runpod, playground, guide)
 """The packages that open a door: each has `router(gateway) -> APIRouter`, and may have `MIDDLEWARE`, ASGI classes that
-lead requests to its routes, and `EXPOSED`, headers that a page of another origin may read."""
+lead requests to its routes, `AROUND`, ASGI classes that see whatever answers them, refusals too, and `EXPOSED`, headers
+that a page of another origin may read."""
 
 EXPOSED = ("x-request-id", "Retry-After", "Location", "ETag", "Content-Range", "Accept-Ranges")
 """Headers that a page of another origin may read."""
@@ -55,12 +58,13 @@ def create_app(settings: Settings) -> FastAPI:
         title="fooocus-worker gateway",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=lambda _app: _lifespan(gateway, store),
         middleware=_middleware(settings, gateway),
         exception_handlers={FooocusError: _refused},
     )
     app.state.gateway = gateway
-    for part in (health, metrics, protocol, file_routes, webhook_routes, *DOORS):
+    for part in (health, metrics, protocol, file_routes, job_routes, webhook_routes, *DOORS):
         app.include_router(part.router(gateway))
     return app
 
@@ -76,13 +80,15 @@ def _gateway(settings: Settings, store: Store) -> Gateway:
     )
     jobs = Jobs(store, policy)
     files = Files(settings.data / "files", store, limits=Limits(file_ttl_s=settings.file_ttl_s))
+    jobs.only_while(files.disk.has_room)
     keys = Keys(settings, store)
     fleet = choose_fleet(settings, jobs, files)
     egress = Egress(allow_private=settings.allow_private_webhooks)
-    base_url = settings.public_url or own_url(settings)
     webhooks = Webhooks(
-        store, jobs, files, egress, folder=settings.data / "webhooks", base_url=base_url, policy=_patience(settings)
-    )
+        store, jobs, files, egress,
+        folder=settings.data / "webhooks", base_url=partial(receiver_url, settings=settings),
+        policy=_patience(settings),
+    )  # fmt: skip
     return Gateway(settings=settings, jobs=jobs, files=files, keys=keys, webhooks=webhooks, fleet=fleet)
 
 
@@ -124,6 +130,7 @@ def _middleware(settings: Settings, gateway: Gateway) -> list[Middleware]:
     names = frozenset(name_of(host.partition("/")[0]) for host in allowed)
     return [
         Middleware(RequestLog),
+        *map(Middleware, _of_doors("AROUND")),
         Middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
@@ -132,6 +139,7 @@ def _middleware(settings: Settings, gateway: Gateway) -> list[Middleware]:
             expose_headers=[*EXPOSED, *_of_doors("EXPOSED")],
             max_age=86400,
         ),
+        Middleware(LastCatch),
         Middleware(HostGuard, needed=lambda: not gateway.keys.required, allowed=names),
         Middleware(OriginGuard, needed=lambda: not gateway.keys.required, named=settings.cors_origins),
         *map(Middleware, _of_doors("MIDDLEWARE")),

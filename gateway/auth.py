@@ -47,9 +47,8 @@ class Keys:
 
     @property
     def exist(self) -> bool:
-        """Whether there is any key in use."""
-        live = any(key.revoked_at is None for key in self._by_id.values())
-        return live or self._settings.apikey is not None
+        """Whether there is any key, or ever was: revoking the last one opens nothing."""
+        return bool(self._by_id) or self._settings.apikey is not None
 
     @property
     def required(self) -> bool:

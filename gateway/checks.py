@@ -28,7 +28,7 @@ def check_workers(settings: Settings) -> None:
 def check_folder(folder: Path) -> None:
     """Make the data folder. Raises CannotServe when nothing can be written there."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = folder / ".writable"
         probe.write_bytes(b"")
         probe.unlink()

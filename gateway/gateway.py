@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gateway.jobs.model import Job, LogLine, NewJob
 from gateway.keys.key import Principal
-from schemas.errors import StoreUnavailable
+from schemas.errors import FooocusError, StoreUnavailable
 
 if TYPE_CHECKING:
     from gateway.auth import Keys
@@ -38,17 +38,42 @@ class Gateway:
         """Accept a job of a client: every door submits through here.
 
         It becomes the client's own, within the limits of its key; big pictures in its input move to the file store,
-        and files it refers to are kept as long as it is. Raises RateLimited, QueueFull, and what `Jobs.submit` and
-        `Files.add` raise.
+        and files it refers to are kept as long as it is. An idempotency key that was used before gives its job again,
+        whatever the limits. Raises RateLimited, QueueFull, and what `Jobs.submit` and `Files.add` raise;
+        StoreUnavailable also while the disk has no room for pictures.
         """
+        new = replace(new, owner=principal.id)
+        known = await self._known(new)
+        if known is not None:
+            return known
+        if not self.files.disk.has_room():
+            raise StoreUnavailable
         with self.keys.admitted(principal, self.jobs.waiting_of(principal.id)):
             input = await self.files.spill(new.input, principal.id)
-            job = await self.jobs.submit(replace(new, owner=principal.id, input=input))
-            self._note(job)
+            job, is_new = await self.jobs.enter(replace(new, input=input))
+            if is_new:
+                self._note(job)
         # The job is accepted whatever happens now; its files live for a while without being held.
         with contextlib.suppress(StoreUnavailable):
             await self.files.hold(job.id, input, principal.id)
         return job
+
+    async def refuse(self, principal: Principal, new: NewJob, error: FooocusError) -> Job:
+        """Record a job of a client that failed before it could wait, within the limits of its key but for those of
+        waiting. Raises RateLimited, and what `Jobs.fail_at_once` raises.
+        """
+        new = replace(new, owner=principal.id)
+        known = await self._known(new)
+        if known is not None:
+            return known
+        with self.keys.admitted(principal, 0):
+            return await self.jobs.fail_at_once(new, error)
+
+    async def _known(self, new: NewJob) -> Job | None:
+        """The job that the idempotency key gave before. Raises IdempotencyConflict."""
+        if new.idempotency_key is None:
+            return None
+        return await self.jobs.known(replace(new, input=await self.files.spill(new.input, new.owner)))
 
     def _note(self, job: Job) -> None:
         """The first line of a job's log, and one in ours."""

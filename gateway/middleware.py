@@ -1,4 +1,4 @@
-"""What happens around every request: an id, one log line, a last catch, and a look at the Host header."""
+"""What happens around every request: an id, one log line, a look at the Host header, and a last catch."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ _ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 class RequestLog:
-    """Gives each request an id (its own `x-request-id`, if sane), logs its end, and turns what nobody caught into
-    500 without saying more."""
+    """Gives each request an id (its own `x-request-id`, if sane), and logs its end."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -45,13 +44,33 @@ class RequestLog:
 
         try:
             await self._app(scope, receive, labelled)
-        except Exception:
-            log.exception("A request crashed")
-            if status == 0:
-                await _crash(scope, receive, labelled)
         finally:
             _log_end(scope, status, time.perf_counter() - started)
             request_id.reset(token)
+
+
+class LastCatch:
+    """Turns what nobody caught into 500 without saying more."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except Exception:
+            if scope["type"] != "http":
+                raise
+            log.exception("A request crashed")
+            if not begun:
+                await _crash(scope, receive, send)
 
 
 class HostGuard:

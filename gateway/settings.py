@@ -9,6 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gateway.urls import is_base
+from gateway.webhooks import target
+
 MIB = 2**20
 MAX_LOCAL = 64
 _VISIBLE = re.compile(r"[!-~]*")
@@ -143,6 +146,24 @@ class Settings(BaseSettings):
     def _no_local_workers(cls, values: Any) -> Any:
         """Beside an endpoint, workers on this machine are there only when asked for."""
         return {"workers": 0, **values} if values.get("fleet") == "runpod" else values
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_base(cls, value: str | None) -> str | None:
+        url = (value or "").rstrip("/")
+        if url and not is_base(url):
+            raise ValueError("it should be an address like https://gpu.example or http://10.0.0.5:8888/prefix")
+        return url or None
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _is_target(cls, value: str | None) -> str | None:
+        try:
+            if value:
+                target.parse(value)
+        except target.Refused as error:
+            raise ValueError(str(error)) from None
+        return value or None
 
     @field_validator("runpod_endpoint", "runpod_api_key")
     @classmethod

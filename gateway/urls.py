@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-from starlette.requests import Request
+if TYPE_CHECKING:
+    from starlette.requests import Request
 
-from gateway.settings import Settings
+    from gateway.jobs.model import Job
+    from gateway.settings import Settings
+
+BASE_URL = "base_url"
+"""In a job's `extra`: the base URL of the request that submitted it."""
 
 _HOST = re.compile(r"[A-Za-z0-9._-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
@@ -30,6 +36,11 @@ def used_url(request: Request, settings: Settings) -> str:
     if scheme not in ("http", "https") or not _HOST.fullmatch(host) or not _PREFIX.fullmatch(prefix):
         return own_url(settings)
     return f"{scheme}://{host}{prefix}"
+
+
+def receiver_url(job: Job, settings: Settings) -> str:
+    """Where those who are told of a job's end reach us: the configured public URL, else what its submit used."""
+    return (settings.public_url or job.extra.get(BASE_URL) or own_url(settings)).rstrip("/")
 
 
 def is_base(url: str) -> bool:

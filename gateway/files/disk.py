@@ -24,11 +24,12 @@ Chunks = AsyncIterator[bytes] | bytes
 
 
 class Disk:
-    """A folder of blobs. `incoming` holds what is being written; a rename makes it a blob."""
+    """A folder of blobs. `incoming` holds what is being written; a rename makes it a blob. min_free: bytes that files
+    leave free."""
 
     def __init__(self, root: Path, min_free: int) -> None:
         self._blobs, self._incoming, self.parts = root / "blobs", root / "incoming", root / "parts"
-        self._min_free = min_free
+        self.min_free = min_free
         self._threads = ThreadPoolExecutor(4, "files")
         for folder in (self._blobs, self._incoming, self.parts):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -107,10 +108,9 @@ class Disk:
             path.unlink()
         return len(left)
 
-    def check_space(self) -> None:
-        """StorageFull when the disk has less than `min_free` bytes left."""
-        if shutil.disk_usage(self._blobs).free < self._min_free:
-            raise StorageFull
+    def has_room(self) -> bool:
+        """Whether the disk has at least `min_free` bytes left."""
+        return shutil.disk_usage(self._blobs).free >= self.min_free
 
     def close(self) -> None:
         self._threads.shutdown()
@@ -127,7 +127,8 @@ class Disk:
 
     def sink(self) -> Sink:
         """A new blob to write. StorageFull."""
-        self.check_space()
+        if not self.has_room():
+            raise StorageFull
         with disk_errors():
             return Sink(self._incoming / new_id())
 

@@ -66,8 +66,7 @@ class Sweep:
 
     async def release_inputs(self) -> None:
         """Let go of the inputs of jobs that are gone."""
-        held = await self._files.store.read(lambda connection: rows.taken(connection, "held_for"))
-        await self._release([job_id for job_id in held if await self._jobs.get(job_id) is None])
+        await self._release(await self._files.store.read(lambda c: rows.taken(c, "held_for_nothing")))
 
     async def _release(self, job_ids: Sequence[str]) -> None:
         await asyncio.gather(*map(self._files.release, job_ids))

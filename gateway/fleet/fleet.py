@@ -18,7 +18,7 @@ from gateway.fleet.workers import Worker, Workers
 from gateway.jobs.jobs import Jobs
 from gateway.jobs.model import Failure, Job, Lease, LogLine
 from gateway.settings import MAX_LOCAL, Settings
-from schemas.errors import FooocusError
+from schemas.errors import FooocusError, InternalError
 
 log = logging.getLogger(__name__)
 
@@ -141,8 +141,9 @@ class Fleet:
         grant = self._files.grant(lease.id, base_url)
         try:
             input = await self._files.fill(job.input, job.owner)
-        except FooocusError as error:
-            await self._jobs.finish(lease.id, worker.name, Failure.of(error))
+        except (FooocusError, OSError) as error:
+            failed = error if isinstance(error, FooocusError) else _unread(job, error)
+            await self._jobs.finish(lease.id, worker.name, Failure.of(failed))
             worker.leases.discard(lease.id)
             return None
         self._log(job.id, f"Started on worker {worker.name}" + (f", try {job.attempts}" if job.attempts > 1 else ""))
@@ -176,3 +177,9 @@ class Fleet:
                 if worker.leases and not self.workers.is_here(worker):
                     log.warning("A worker has gone silent", extra={"worker": worker.name})
                     await self.lost(worker)
+
+
+def _unread(job: Job, error: OSError) -> FooocusError:
+    """What a client learns of a file that is there no more, or on a bad sector."""
+    log.error("A file of a request cannot be read: %s", error.strerror, extra={"job": job.id})
+    return InternalError("A file of the request cannot be read")

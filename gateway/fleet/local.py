@@ -25,6 +25,11 @@ COMMAND: Sequence[str] = (sys.executable, "-u", "-m", "handler")
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 60.0
 MAX_LOG = 16 * 2**20
+"""Bytes of a worker's log that are kept, and as many of what came before."""
+
+LOOK_S = 5.0
+"""How often the logs' sizes are looked at."""
+
 STABLE_S = 60.0
 """A worker that lived this long is started again without a pause."""
 
@@ -54,11 +59,13 @@ class LocalWorkers:
         self._killing = False
         self._processes: dict[Worker, asyncio.subprocess.Process] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._bounding: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Start all; returns at once."""
-        self._logs.mkdir(parents=True, exist_ok=True)
+        self._logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._tasks = [asyncio.create_task(self._keep(number)) for number in range(1, self._settings.workers + 1)]
+        self._bounding = asyncio.create_task(self._bound_logs())
 
     def replace(self, worker: Worker) -> None:
         """Have a worker end after what it runs; another takes its place."""
@@ -78,6 +85,9 @@ class LocalWorkers:
         for process in self._processes.values():
             process.stdin.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._bounding is not None:
+            self._bounding.cancel()
+            await asyncio.gather(self._bounding, return_exceptions=True)
 
     def _ask(self, worker: Worker) -> None:
         worker.leaving.set()
@@ -105,7 +115,6 @@ class LocalWorkers:
 
     async def _run(self, worker: Worker, path: Path) -> str:
         """From start to end of one process; how it ended. Raises OSError when it cannot be started."""
-        _make_room(path)
         with path.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-I", "-S", str(keeper.__file__), *self._command,
@@ -121,6 +130,13 @@ class LocalWorkers:
         finally:
             del self._processes[worker]
 
+    async def _bound_logs(self) -> None:
+        while True:
+            for number in range(1, self._settings.workers + 1):
+                with contextlib.suppress(OSError):
+                    await asyncio.to_thread(_make_room, self._log_path(number))
+            await asyncio.sleep(LOOK_S)
+
     def _environment(self, worker: Worker) -> dict[str, str]:
         """What this process has, apart from the gateway's own settings; the operator's FOOOCUS_* win over ours."""
         passed = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
@@ -133,9 +149,15 @@ class LocalWorkers:
 
 
 def _make_room(path: Path) -> None:
-    """Set a long log aside; one old one is kept."""
-    if path.exists() and path.stat().st_size > MAX_LOG:
-        path.replace(path.with_suffix(".old.log"))
+    """Set the end of a long log aside and empty it; one old one is kept. Its worker goes on writing: it appends."""
+    if not path.exists() or path.stat().st_size <= MAX_LOG:
+        return
+    try:
+        with path.open("rb") as file:
+            file.seek(-MAX_LOG, os.SEEK_END)
+            path.with_suffix(".old.log").write_bytes(file.read(MAX_LOG))
+    finally:
+        os.truncate(path, 0)
 
 
 def _last_line(path: Path) -> str:

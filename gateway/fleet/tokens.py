@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hmac
-import os
+import re
 import secrets
 from pathlib import Path
 
+from gateway.files.tokens import write_private
 from gateway.settings import Settings
+from schemas.errors import StoreDamaged
 
 _FILE = "worker-secret"
+_SECRET = re.compile(rb"[0-9a-f]{64}")
 
 
 class WorkerTokens:
@@ -33,12 +36,10 @@ def worker_tokens(settings: Settings) -> WorkerTokens:
 
 
 def _kept(path: Path) -> str:
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text("ascii").strip()
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.token_hex(32))
-        file.flush()
-        os.fsync(file.fileno())
-    return path.read_text("ascii")
+    """StoreDamaged if the file holds anything but such a secret: tokens made from it would be worth nothing."""
+    if not path.exists():
+        write_private(path, secrets.token_hex(32).encode())
+    text = path.read_bytes().strip()
+    if not _SECRET.fullmatch(text):
+        raise StoreDamaged(f"The key file {path.name} is damaged. Without it the gateway draws a new one")
+    return text.decode()

@@ -133,6 +133,12 @@ class Board:
         waiting = filter(None, map(self.line.get, late))
         return [ticket.id for ticket in waiting if ticket.start_by is not None]
 
+    def late_again(self, job_id: str) -> None:
+        """What was to follow from `late` could not be done: tell of this job once more."""
+        ticket = self.line.get(job_id)
+        if ticket is not None and ticket.start_by is not None:
+            heapq.heappush(self._starts, (ticket.start_by, ticket.id))
+
     def wait(self, ticket: Ticket) -> None:
         """Put a job into the line, and mind its start deadline."""
         self.line.join(ticket)

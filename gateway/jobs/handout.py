@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -23,7 +23,7 @@ from gateway.jobs.transitions import End, Fence
 from schemas.errors import DeviceLost, FooocusError, InternalError
 
 RETRY_S = 1.0
-"""Pause after the store refused a hand-out."""
+"""Pause after the store refused a hand-out, or none is allowed."""
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,8 @@ class Handout:
         self._board = board
         self._polls: deque[Poll] = deque()
         self._stopped = False
+        self._pause: asyncio.TimerHandle | None = None
+        self.allowed: Callable[[], bool] = lambda: True
         board.on_waiting = self.match
 
     async def take(self, worker: str, count: int, hold_s: float) -> list[Lease]:
@@ -69,7 +71,7 @@ class Handout:
 
     def match(self) -> None:
         """Hand out what can be handed out now."""
-        while self._polls and len(self._board.line) and not self._stopped:
+        while self._polls and len(self._board.line) and not self._stopped and self._may():
             self._claim(self._polls.popleft())
 
     def stop(self) -> None:
@@ -124,6 +126,19 @@ class Handout:
             self._board.requeued(row)
         elif row is not None:
             self._board.ended(row)
+
+    def _may(self) -> bool:
+        """Whether jobs may be handed out; if not, that is asked again in a while."""
+        if self.allowed():
+            return True
+        if self._pause is None:
+            log.error("jobs wait until the disk has room for their pictures")
+            self._pause = asyncio.get_running_loop().call_later(RETRY_S, self._after_pause)
+        return False
+
+    def _after_pause(self) -> None:
+        self._pause = None
+        self.match()
 
     def _claim(self, poll: Poll) -> None:
         line, now = self._board.line, self._board.clock.time()

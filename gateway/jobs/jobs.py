@@ -32,7 +32,8 @@ MAX_HISTORY = 100
 class Jobs:
     """All jobs of one store. `start` before use; `drain`, then `close`, at the end.
 
-    Doors: submit, fail_at_once, get, position, cancel, wait, watch, logs, progress, history, delete, retry, purge.
+    Doors: submit, enter, known, fail_at_once, get, position, cancel, wait, watch, logs, progress, history, delete,
+    retry, purge.
     Workers: take, renew, report, log, hold_off, begin, finish, give_back, lose, outlives, stops.
     """
 
@@ -60,6 +61,10 @@ class Jobs:
         """Have `tell` awaited with the ids of jobs whose records went."""
         self._sweep.on_delete.append(tell)
 
+    def only_while(self, allowed: Callable[[], bool]) -> None:
+        """Hand out jobs only while `allowed()`; they wait on meanwhile."""
+        self._handout.allowed = allowed
+
     # What doors do
 
     async def submit(self, new: NewJob) -> Job:
@@ -68,18 +73,31 @@ class Jobs:
         The same idempotency key with the same body gives the job it gave before.
         Raises ShuttingDown, QueueFull, IdempotencyConflict, StoreUnavailable: then nothing was accepted.
         """
+        return (await self.enter(new))[0]
+
+    async def enter(self, new: NewJob) -> tuple[Job, bool]:
+        """`submit`, and whether the job is new."""
         if self._draining:
             raise ShuttingDown()
         known = await self._admit(new)
         if known is not None:
-            return known
+            return known, False
         values = new_row(new, self._board.policy, self._board.clock.time())
         done = self._store.post(partial(transitions.insert, values=values), self._entered)
         self._entering += 1
         done.add_done_callback(self._not_entered)
         # A caller that leaves must not end the bookkeeping: the write goes on without it.
-        row, _ = await asyncio.shield(done)
-        return self._board.recent.get(row["id"]) or record(row)
+        row, is_new = await asyncio.shield(done)
+        return self._board.recent.get(row["id"]) or record(row), is_new
+
+    async def known(self, new: NewJob) -> Job | None:
+        """The job that this idempotency key gave before, if any. Raises IdempotencyConflict."""
+        if new.idempotency_key is None:
+            return None
+        values = new_row(new, self._board.policy, 0)
+        # In the writer, so that a first submission still on its way is seen.
+        row = await self._store.write(partial(transitions.known, values=values))
+        return None if row is None else record(row)
 
     async def fail_at_once(self, new: NewJob, error: FooocusError) -> Job:
         """Record a job that failed before it could wait: for clients that learn of invalid input at the result."""
@@ -334,14 +352,10 @@ class Jobs:
         try:
             self._check_room(new.max_ahead)
         except QueueFull:
-            if new.idempotency_key is None:
+            known = await self.known(new)
+            if known is None:
                 raise
-            values = new_row(new, self._board.policy, 0)
-            # In the writer, so that a first submission still on its way is seen.
-            row = await self._store.write(partial(transitions.known, values=values))
-            if row is None:
-                raise
-            return record(row)
+            return known
         return None
 
     def _check_room(self, max_ahead: int | None = None) -> None:

@@ -60,7 +60,8 @@ class NewJob:
     own notes, given back with the job. start_within_s: fail unless started in this time. execution_timeout_s: stop
     and fail when it runs longer. result_ttl_s, file_ttl_s: how long record and files are kept after the end; None
     means the gateway's setting. max_ahead: refuse when more jobs than this are waiting. max_attempts: how often it
-    may be handed to a worker. idempotency_key: the same key of the same owner gives the first job again.
+    may be handed to a worker. idempotency_key: the same key of the same owner gives the first job again. body: what
+    came in place of a valid input; it tells submissions with one key apart and is not kept.
     """
 
     owner: str
@@ -76,6 +77,7 @@ class NewJob:
     max_ahead: int | None = None
     max_attempts: int | None = None
     idempotency_key: str | None = None
+    body: Any = None
     webhooks: tuple[Webhook, ...] = ()
 
 
@@ -106,6 +108,7 @@ class Job:
     file_ttl_s: float
     expires_at: float | None
     webhooks: tuple[Webhook, ...]
+    idempotency_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,7 @@ def job(row: sqlite3.Row) -> Job:
         file_ttl_s=row["file_ttl_s"],
         expires_at=row["expires_at"],
         webhooks=tuple(Webhook(**item) for item in json.loads(row["webhooks"])),
+        idempotency_key=row["idempotency_key"],
     )
 
 
@@ -93,5 +94,6 @@ def _given(value: Any, default: Any) -> Any:
 
 def _body_hash(new: NewJob) -> bytes:
     """What makes two submissions with one idempotency key the same."""
-    body = json.dumps([new.door, new.app, new.input], sort_keys=True, separators=(",", ":"))
+    said = new.input if new.body is None else new.body
+    body = json.dumps([new.door, new.app, said], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(body.encode("utf-8")).digest()

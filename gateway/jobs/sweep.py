@@ -16,7 +16,7 @@ from gateway.jobs.model import Failure, State
 from gateway.jobs.states import QUEUED
 from gateway.jobs.store import Store
 from gateway.jobs.transitions import SQL, End
-from schemas.errors import ExecutionTimeout, FooocusError, StartTimeout
+from schemas.errors import ExecutionTimeout, FooocusError, StartTimeout, StoreUnavailable
 
 TICK_S = 0.25
 STALL_S = 1.0, 5.0
@@ -107,4 +107,8 @@ class Sweep:
     async def _end_wait(self, job_id: str) -> None:
         how = End(State.FAILED, failure=Failure.of(StartTimeout()), lines=list(self._board.events.lines(job_id)))
         work = partial(transitions.end, job_id=job_id, how=how, now=self._board.clock.time(), among=QUEUED)
-        await self._store.write(work, lambda row: row is not None and self._board.ended(row))
+        try:
+            await self._store.write(work, lambda row: row is not None and self._board.ended(row))
+        except StoreUnavailable:
+            self._board.late_again(job_id)
+            raise

@@ -15,7 +15,7 @@ from gateway.settings import Settings
 
 def run(settings: Settings, parsed: argparse.Namespace) -> int:
     """Do one of the three; the exit code. Raises what `Store` raises."""
-    settings.data.mkdir(parents=True, exist_ok=True)
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = Store(settings.data, exclusive=False)
     try:
         store.migrate("keys", table.SCHEMA)

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gateway.jobs.model import Job
+from gateway.jobs.model import Failure, Job
 from gateway.webhooks.dialect import compact
 from gateway.webhooks.identity import Identity
 
@@ -14,16 +14,18 @@ from gateway.webhooks.identity import Identity
 class FalDialect:
     """`{request_id, gateway_request_id, status, payload, error?, payload_error?}`, signed with Ed25519.
 
-    payload: what a caller who asks for the job's result is given, output or error body.
+    payload: what a caller who asks for the job's result is given, output or error body. status: and with which status,
+    if it failed.
     """
 
     name = "fal"
 
-    def __init__(self, payload: Callable[[Job], Mapping[str, Any]]) -> None:
+    def __init__(self, payload: Callable[[Job], Mapping[str, Any]], status: Callable[[Failure], int]) -> None:
         self._payload = payload
+        self._status = status
 
     def body(self, job: Job) -> bytes:
-        message = {"request_id": job.id, "gateway_request_id": job.id, **_status(job)}
+        message = {"request_id": job.id, "gateway_request_id": job.id, **self._end(job)}
         try:
             return compact({**message, "payload": self._payload(job)})
         except (TypeError, ValueError):
@@ -38,8 +40,7 @@ class FalDialect:
             "X-Fal-Webhook-Signature": identity.sign(signed.encode()).hex(),
         }
 
-
-def _status(job: Job) -> dict[str, str]:
-    if job.failure is None:
-        return {"status": "OK"}
-    return {"status": "ERROR", "error": f"Invalid status code: {job.failure.status}"}
+    def _end(self, job: Job) -> dict[str, str]:
+        if job.failure is None:
+            return {"status": "OK"}
+        return {"status": "ERROR", "error": f"Invalid status code: {self._status(job.failure)}"}

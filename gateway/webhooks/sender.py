@@ -31,7 +31,7 @@ USER_AGENT = "fooocus-worker-webhooks"
 class Sender:
     """Makes requests of deliveries.
 
-    dialects: by name. base_url: where pictures are read, unless the job's `extra` has a `base_url`.
+    dialects: by name. base_url: where the receivers of a job read its pictures.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Sender:
         files: Files,
         egress: Egress,
         identity: Identity,
-        base_url: str,
+        base_url: Callable[[Job], str],
         clock: Callable[[], float],
     ) -> None:
         self.dialects: dict[str, Dialect] = {}
@@ -82,5 +82,6 @@ class Sender:
 
     async def _relinked(self, job: Job) -> Job:
         """The job with its pictures at the address receivers know us by."""
-        base_url = job.extra.get("base_url", self._base_url)
-        return job if job.output is None else replace(job, output=await relink(self._files, job.output, base_url))
+        if job.output is None:
+            return job
+        return replace(job, output=await relink(self._files, job.output, self._base_url(job)))

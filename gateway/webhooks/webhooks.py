@@ -40,7 +40,7 @@ _STORE_TROUBLE_S = 5.0
 class Webhooks:
     """Delivers at least once, under the same id, until the receiver takes it or the policy ends.
 
-    base_url: where receivers reach this gateway, for URLs of pictures. folder: of the signing keys. clock: Unix
+    base_url: where a job's receivers reach this gateway, for URLs of pictures. folder: of the signing keys. clock: Unix
     seconds. Call `start` in the event loop that serves, `stop` at the end: what was under way is tried again later.
     """
 
@@ -52,7 +52,7 @@ class Webhooks:
         egress: Egress,
         *,
         folder: Path,
-        base_url: str,
+        base_url: Callable[[Job], str],
         policy: Policy | None = None,
         clock: Callable[[], float] = time.time,
         draw: random.Random | None = None,

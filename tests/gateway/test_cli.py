@@ -119,6 +119,8 @@ def test_with_a_key_they_are(tmp_path: Path) -> None:
         (["--port", "70000"], {}, "The setting port is not valid"),
         (["--workers", "-1"], {}, "The setting workers is not valid"),
         (["--apikey", "short"], {}, "The setting apikey is not valid"),
+        (["--public-url", "gpu.example"], {}, "The setting public_url is not valid: it should be an address"),
+        (["--webhook-url", "ftp://a.example/"], {}, "The setting webhook_url is not valid: The webhook URL is not"),
         ([], {"GATEWAY_LEASE_S": "soon"}, "The setting lease_s is not valid"),
         (["--no-such-flag"], {}, "unrecognized arguments"),
         (["keys", "add", "a", "--max-waiting", "-1"], {}, "--max-waiting"),
@@ -165,6 +167,17 @@ def test_keys_are_made_listed_and_revoked(tmp_path: Path) -> None:
     assert key.split("_")[2].encode() not in stored
 
 
+@pytest.mark.parametrize(
+    "command",
+    [["keys", "list"], ["worker-env"], ["webhook-secret"], ["serve", "--host", "0.0.0.0", "--port", "0"]],
+    ids=lambda command: command[0],
+)
+def test_whoever_makes_the_data_folder_makes_it_private(tmp_path: Path, command: list[str]) -> None:
+    """The last of them is refused, but only once the folder is there."""
+    gateway(tmp_path, *command, "--data", "data")
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+
+
 def test_worker_env_prints_what_a_remote_worker_needs(tmp_path: Path) -> None:
     done = gateway(
         tmp_path, "worker-env", "gpu-2", "--public-url", "http://10.0.0.5:8888", GATEWAY_WORKER_SECRET=WORKER_SECRET
@@ -187,3 +200,23 @@ def test_every_command_explains_itself(tmp_path: Path, command: list[str]) -> No
     done = gateway(tmp_path, *command, "--help")
     assert done.returncode == 0
     assert "usage: python -m gateway" in done.stdout
+
+
+@pytest.mark.parametrize("content", [b"", b"short", b"\xff" * 64])
+@pytest.mark.parametrize("command", [["worker-env"], ["serve", "--port", "0", "--workers", "0"]], ids=["env", "serve"])
+def test_a_damaged_worker_secret_is_told_and_kept(tmp_path: Path, command: list[str], content: bytes) -> None:
+    """As an interrupted write would leave it: tokens of an empty secret could be guessed."""
+    secret = tmp_path / "data" / "worker-secret"
+    secret.parent.mkdir()
+    secret.write_bytes(content)
+    done = gateway(tmp_path, *command, "--data", "data")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "The key file worker-secret is damaged" in last_line(done.stderr)
+    assert secret.read_bytes() == content
+
+
+def test_worker_tokens_stay_the_same(tmp_path: Path) -> None:
+    first, again = (gateway(tmp_path, "worker-env", "--data", "data").stdout for _ in range(2))
+    assert "RUNPOD_AI_API_KEY=" in first
+    assert first == again
+    assert (tmp_path / "data" / "worker-secret").stat().st_mode & 0o777 == 0o600

@@ -174,3 +174,24 @@ def test_the_data_folder_keeps_secrets_to_its_owner(guarded: ServedGateway, tmp_
         secret = tmp_path / "data" / "worker-secret"
         assert secret.stat().st_mode & 0o077 == 0
         assert served.gateway.fleet.tokens.of("a") != guarded.gateway.fleet.tokens.of("a")
+
+
+def test_revoking_the_last_key_opens_nothing(tmp_path: Path) -> None:
+    with threaded_gateway(tmp_path / "data") as served:
+        store, url = served.gateway.files.store, f"{served.url}/queue/fal-ai/fooocus"
+        assert CLIENT.post(url, json={}).status_code == 200
+        key = served.run(table.add(store, "only"))
+        until(lambda: CLIENT.post(url, json={}).status_code == 401, 5)
+        assert served.run(table.revoke(store, id_of(key)))
+        until(lambda: CLIENT.post(url, json={}, headers={"Authorization": key}).status_code != 200, 5)
+        assert CLIENT.post(url, json={}, headers={"Authorization": key}).status_code == 401
+        assert CLIENT.post(url, json={}).status_code == 401
+
+
+def test_invalid_input_counts_at_runpods_door_too(tmp_path: Path) -> None:
+    headers = {"Authorization": f"Bearer {PLAIN}"}
+    with threaded_gateway(tmp_path / "data", apikey=PLAIN, key_jobs_per_minute=1) as served:
+        url = f"{served.url}/runpod/v2/fooocus/run"
+        answers = [CLIENT.post(url, json={"input": {"seed": "x"}}, headers=headers) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 429]
+    assert int(answers[1].headers["retry-after"]) >= 1

@@ -32,10 +32,9 @@ class FalAddresses:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
         elif scope["path"] == PROXY:
-            await self._proxied(scope, receive, labelled(send))
+            await self._proxied(scope, receive, send)
         else:
-            moved = _by_host(scope)
-            await self._app(moved, receive, labelled(send) if _is_fals(moved["path"]) else send)
+            await self._app(_by_host(scope), receive, send)
 
     async def _proxied(self, scope: Scope, receive: Receive, send: Send) -> None:
         target = _target(Headers(scope=scope).get(TARGET, ""))
@@ -47,10 +46,19 @@ class FalAddresses:
         await self._app(_moved(scope, root + target.path, target.query.encode()), receive, send)
 
 
-def labelled(send: Send) -> Send:
-    """Gives replies that name no request an id of their own: Python's client takes one without for that of a broken
-    proxy, JavaScript's shows it as `requestId`."""
+class FalLabels:
+    """ASGI: gives replies of fal's door that name no request an id of their own, whoever made them: Python's client
+    takes one without for that of a broken proxy, JavaScript's shows it as `requestId`."""
 
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_fals = scope["type"] == "http" and (scope["path"] == PROXY or _is_fals(_by_host(scope)["path"]))
+        await self._app(scope, receive, _labelled(send) if is_fals else send)
+
+
+def _labelled(send: Send) -> Send:
     async def send_labelled(message: Message) -> None:
         if message["type"] == "http.response.start":
             MutableHeaders(scope=message).setdefault(REQUEST_ID, str(uuid.uuid4()))

@@ -36,8 +36,15 @@ def failure_response(failure: Failure, request_id: str) -> JSONResponse:
     }
     if failure.code == StartTimeout.code:
         # The caller's own limit, in the one form of a 504 that clients who can set it do not repeat.
-        return _response(failure, failure.status, {**headers, TIMEOUT_TYPE: "user"})
-    return _response(failure, _FINAL_STATUS.get(failure.status, failure.status), headers)
+        headers[TIMEOUT_TYPE] = "user"
+    return _response(failure, final_status(failure), headers)
+
+
+def final_status(failure: Failure) -> int:
+    """The status a failed job answers with."""
+    if failure.code == StartTimeout.code:
+        return failure.status
+    return _FINAL_STATUS.get(failure.status, failure.status)
 
 
 def failure_body(failure: Failure) -> dict[str, Any]:

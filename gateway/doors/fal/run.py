@@ -1,6 +1,7 @@
 """fal.run: call an endpoint and wait. `{endpoint}` answers with the output, `{endpoint}/stream` with events.
 
-A caller that goes away takes its job along.
+A caller that goes away, or is sent away at the gateway's end, takes its job along; with an Idempotency-Key it can come
+back for it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from fastapi import APIRouter
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from gateway.doors.attendance import outcome, unless_gone
+from gateway.doors.attendance import let_go, outcome, unless_gone
 from gateway.doors.fal.access import Scope, identify
 from gateway.doors.fal.apps import ENDPOINTS, streamed
 from gateway.doors.fal.errors import failure_body, not_found
@@ -31,17 +32,14 @@ News = AsyncGenerator[Any, None]
 
 async def answer_run(gateway: Gateway, request: Request, job: Job) -> Response:
     """The output or the failure, at the job's end."""
-    ended = await outcome(request, gateway.jobs, job.id)
-    if not ended.state.final:
-        raise ShuttingDown
-    return await result_response(gateway, request, ended)
+    return await result_response(gateway, request, await outcome(request, gateway.jobs, job))
 
 
 async def answer_stream(gateway: Gateway, request: Request, job: Job) -> Response:
     """Step previews, then the output. A job that fails before its first step answers as `answer_run` does."""
     news = paced(gateway.jobs.watch(job.id), HEARTBEAT_S)
     try:
-        first = await unless_gone(request, gateway.jobs, job.id, _first(news))
+        first = await unless_gone(request, gateway.jobs, job, _first(gateway, job, news))
     except BaseException:
         await news.aclose()
         raise
@@ -49,14 +47,15 @@ async def answer_stream(gateway: Gateway, request: Request, job: Job) -> Respons
         await news.aclose()
         return await result_response(gateway, request, first)
     events = _events(gateway, request, news, first)
-    return EventStream(events, job.id, lambda: gateway.jobs.cancel(job.id))
+    return EventStream(events, job.id, lambda: let_go(gateway.jobs, job))
 
 
-async def _first(news: News) -> Job | Progress | None:
+async def _first(gateway: Gateway, job: Job, news: News) -> Job | Progress | None:
     """The first step, or the job when it ended before; None when it is silent for longer than a connection should."""
     async for item in news:
         if item is None or isinstance(item, Progress) or (isinstance(item, Job) and item.state.final):
             return item
+    await let_go(gateway.jobs, job)
     raise ShuttingDown
 
 

@@ -10,9 +10,11 @@ from starlette.requests import Request
 from gateway.bodies import read_json
 from gateway.doors.fal.apps import ENDPOINTS
 from gateway.doors.fal.options import MAX_QUEUE_LENGTH, WEBHOOK, Options
+from gateway.doors.fal.roots import files_url
 from gateway.gateway import Gateway
 from gateway.jobs.model import Job, NewJob, Webhook
 from gateway.keys.key import Principal
+from gateway.urls import BASE_URL
 from gateway.webhooks.target import Refused, parse
 from schemas.enums import Endpoint
 from schemas.errors import BadRequest, InvalidInput
@@ -36,12 +38,12 @@ async def accept(gateway: Gateway, request: Request, principal: Principal, endpo
     """
     options = Options.read(request.headers, request.query_params)
     new = _new_job(principal, endpoint_id, options, _webhooks(options.webhook, gateway.settings.webhook_url))
+    new = replace(new, extra={BASE_URL: files_url(request, gateway.settings)})
     body = await _body(request, gateway)
     try:
         input = canonical(ENDPOINTS[endpoint_id], body)
     except InvalidInput as error:
-        with gateway.keys.admitted(principal, 0):
-            return await gateway.jobs.fail_at_once(new, error)
+        return await gateway.refuse(principal, replace(new, body=body), error)
     return await gateway.submit(principal, replace(new, input=input))
 
 

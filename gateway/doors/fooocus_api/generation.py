@@ -21,6 +21,7 @@ from gateway.doors.fooocus_api.preset import Preset
 from gateway.doors.fooocus_api.route import FooocusApiRoute, checked
 from gateway.gateway import Gateway
 from gateway.jobs.model import Job, NewJob, State, Webhook
+from gateway.urls import BASE_URL, base_url
 from schemas.errors import FooocusError, QueueFull
 from schemas.fooocus_api.answers import AsyncJob, FinishReason, GeneratedImage
 from schemas.fooocus_api.requests import (
@@ -90,7 +91,7 @@ def _endpoint(
         links = Links(gateway, request)
         if asked.async_process:
             return _json(await answer.async_job(job, None, False, links.read))
-        job = await outcome(request, gateway.jobs, job.id)
+        job = await outcome(request, gateway.jobs, job)
         return await (_bytes(job, links) if as_png else _images(job, links))
 
     return generate
@@ -105,7 +106,11 @@ async def _new_job(gateway: Gateway, request: Request, owner: str, asked: Common
         door=DOOR,
         app=request.url.path.strip("/"),
         input=fields,
-        extra={"job_type": asked.job_type, "require_base64": asked.require_base64},
+        extra={
+            "job_type": asked.job_type,
+            "require_base64": asked.require_base64,
+            BASE_URL: base_url(request, gateway.settings),
+        },
         webhooks=(Webhook(url, DIALECT),) if url else (),
     )
 

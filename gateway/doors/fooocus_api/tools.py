@@ -57,7 +57,7 @@ def router(gateway: Gateway) -> APIRouter:
             owner=principal.id, door=DOOR, app="v1/tools/describe-image",
             input=fields,
         )  # fmt: skip
-        job = await outcome(request, gateway.jobs, (await gateway.submit(principal, new)).id)
+        job = await outcome(request, gateway.jobs, await gateway.submit(principal, new))
         if job.output is None:
             raise Refused(job)
         return Description(describe=job.output["prompt"])

@@ -102,6 +102,7 @@ OPERATOR = Section(
     (
         Call("GET", "/", "The playground: try it in the browser"),
         Call("GET", "/files/{id}/{name}", "Results and uploads, for whoever knows the address"),
+        Call("GET", "/jobs", "Your jobs of all doors, newest first: door, state, before=ID, limit"),
         Call("GET", "/webhooks/jobs/{job_id}", "What became of a job's webhooks"),
         Call("POST", "/webhooks/jobs/{job_id}/{delivery_id}/redeliver", "Send one again"),
         Call("GET", "/healthz", "This process answers"),

@@ -20,7 +20,7 @@ from gateway.fleet.workers import Doing
 from gateway.gateway import Gateway
 from gateway.jobs.model import Job, NewJob, State, Webhook
 from gateway.keys.key import Principal
-from gateway.urls import base_url
+from gateway.urls import BASE_URL, base_url
 from gateway.webhooks.dialect import JsonDialect
 from schemas.errors import BadRequest, FooocusError, InvalidInput, JobNotFound
 from schemas.request import parse_request
@@ -108,11 +108,12 @@ async def _submit(gateway: Gateway, request: Request, endpoint: str, *, sync: bo
     """Accept a job. As on the platform a wrong `input` is the job's failure, not the request's."""
     principal = await gateway.keys.identify(request)
     asked = _envelope(await read_json(request, gateway.settings))
-    new = _new_job(principal, endpoint, asked, sync=sync)
+    new = _new_job(principal, endpoint, asked, {"sync": sync, BASE_URL: base_url(request, gateway.settings)})
+    new = replace(new, webhooks=_webhooks(asked.webhook, gateway.settings.webhook_url))
     try:
         parse_request(asked.input)
     except FooocusError as error:
-        return await gateway.jobs.fail_at_once(new, error)
+        return await gateway.refuse(principal, new, error)
     return await gateway.submit(principal, new)
 
 
@@ -123,11 +124,16 @@ def _envelope(body: Any) -> RunRequest:
         raise InvalidInput.from_pydantic(error, ()) from None
 
 
-def _new_job(principal: Principal, endpoint: str, asked: RunRequest, *, sync: bool) -> NewJob:
+def _webhooks(*urls: str | None) -> tuple[Webhook, ...]:
+    """The job's own receiver and the gateway's."""
+    return tuple(Webhook(url, DIALECT) for url in dict.fromkeys(urls) if url)
+
+
+def _new_job(principal: Principal, endpoint: str, asked: RunRequest, extra: dict[str, Any]) -> NewJob:
+    """The job without its webhooks."""
     policy = asked.policy
-    extra: dict[str, Any] = {"sync": sync}
     if asked.s3Config is not None:
-        extra[OWN_BUCKET] = asked.s3Config.model_dump()
+        extra = {**extra, OWN_BUCKET: asked.s3Config.model_dump()}
     return NewJob(
         owner=principal.id,
         door=DOOR,
@@ -137,7 +143,6 @@ def _new_job(principal: Principal, endpoint: str, asked: RunRequest, *, sync: bo
         low_priority=policy.lowPriority,
         start_within_s=None if policy.ttl is None else policy.ttl / 1000,
         execution_timeout_s=None if policy.executionTimeout is None else policy.executionTimeout / 1000,
-        webhooks=(Webhook(asked.webhook, DIALECT),) if asked.webhook else (),
     )
 
 

@@ -104,8 +104,8 @@ class Run:
         """The job's id at the endpoint; None when it is not there, and failed or returned to the queue instead."""
         try:
             body = await self._desk.transport.pack(self.lease)
-        except (FooocusError, FileNotFoundError) as error:
-            failed = error if isinstance(error, FooocusError) else InternalError("A file of the request has expired")
+        except (FooocusError, OSError) as error:
+            failed = error if isinstance(error, FooocusError) else InternalError("A file of the request cannot be read")
             await self._finish(Failure.of(failed))
             return None
         await self._desk.notes.put(self.lease.id)

@@ -8,6 +8,8 @@ import pytest
 
 from gateway.files.inputs import MAX_PICTURE, REFERENCE, SPILL_ABOVE
 from gateway.files.model import Kind
+from gateway.files.sweep import Sweep
+from gateway.jobs.jobs import Jobs
 from tests.gateway.files.conftest import Kept
 from tests.gateway.files.pictures import content, picture
 from tests.support.gateway_thread import new_job as submitted
@@ -152,3 +154,18 @@ async def test_an_input_whose_job_never_came_goes(kept: Kept) -> None:
     kept.clock.now += 3600
     await kept.sweep.once()
     assert kept.on_disk() == set()
+
+
+async def test_a_start_asks_the_store_once_whose_jobs_are_gone(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many jobs hold files: nothing is served meanwhile."""
+    spilled = await kept.files.spill(INPUT, "ann")
+    jobs = [await kept.jobs.submit(submitted({})) for _ in range(20)]
+    for job_id in [job.id for job in jobs] + ["gone"]:
+        await kept.files.hold(job_id, spilled, "ann")
+    again = Jobs(kept.store)  # As a new process: it remembers no job.
+    reads, read = [], kept.store.read
+    monkeypatch.setattr(kept.store, "read", lambda work: reads.append(work) or read(work))
+    await Sweep(kept.files, again).release_inputs()
+    assert len(reads) == 1
+    held = await read(lambda connection: connection.execute("SELECT DISTINCT job_id FROM holds").fetchall())
+    assert {row["job_id"] for row in held} == {job.id for job in jobs}

@@ -200,3 +200,17 @@ def test_sigterm_lets_a_running_job_finish(crashing: GatewayProcess) -> None:
     crashing.start()
     assert status(crashing, running)["status"] == "COMPLETED"
     assert status(crashing, waiting)["status"] == "IN_QUEUE"
+
+
+def test_the_log_of_a_talkative_worker_stays_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one process that goes on writing; its latest words are there."""
+    monkeypatch.setattr("gateway.fleet.local.MAX_LOG", 50_000)
+    monkeypatch.setattr("gateway.fleet.local.LOOK_S", 0.02)
+    talk = "import time\nfor n in range(4000): print(n, 'x' * 500, flush=True); time.sleep(0.0005)\ntime.sleep(60)"
+    data = tmp_path / "data"
+    with threaded_gateway(data, workers=1, worker_command=(sys.executable, "-c", talk)):
+        log, old = data / "logs" / "worker-1.log", data / "logs" / "worker-1.old.log"
+        until(lambda: log.exists() and b"3999 x" in log.read_bytes() + (old.read_bytes() if old.exists() else b""), 30)
+        until(lambda: log.stat().st_size <= 50_000, 5)
+        assert 0 < old.stat().st_size <= 50_000
+        assert b"\0" not in log.read_bytes()

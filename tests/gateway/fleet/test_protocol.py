@@ -318,3 +318,18 @@ def test_pings_alone_do_not_keep_a_job(served: ServedGateway) -> None:
     assert again["id"] == f"{submitted.id}-a2"
     ProtocolWorker(served, "next").done(again["id"], {"output": {}})
     assert job(served, submitted.id).state is State.COMPLETED
+
+
+def test_a_picture_that_cannot_be_read_fails_its_job_alone(served: ServedGateway, plain: ProtocolWorker) -> None:
+    files, large = served.gateway.files, "data:image/png;base64," + base64.b64encode(bytes(100_000)).decode()
+    before = files.disk.names()
+    broken = served.submit({"mask_url": large})
+    (blob,) = files.disk.names() - before
+    path = served.gateway.settings.data / "files" / "blobs" / blob
+    path.unlink()
+    path.mkdir()  # Reading it is an error of the disk, whoever reads.
+    whole = served.submit({"number": 2})
+    assert [taken["id"] for taken in plain.batch(2)] == [f"{whole.id}-a1"]
+    ended = job(served, broken.id)
+    assert (ended.state, ended.failure and ended.failure.code) == (State.FAILED, "internal_server_error")
+    plain.done(f"{whole.id}-a1", {"output": {}})

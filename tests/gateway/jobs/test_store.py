@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from gateway.jobs.jobs import Jobs
-from gateway.jobs.model import State
+from gateway.jobs.model import LogLine, State
 from gateway.jobs.store import FILE, LOCK, Store
 from schemas.errors import StoreDamaged, StoreInUse, StoreTooNew, StoreUnavailable
-from tests.gateway.jobs.conftest import new
+from tests.gateway.jobs.conftest import HandClock, new
 
 pytestmark = pytest.mark.anyio
 
@@ -175,6 +175,27 @@ async def test_a_hand_out_refused_by_the_disk_is_made_later(tmp_path: Path, monk
     await fill(store, False)
     (lease,) = await asyncio.wait_for(poll, 5)
     assert lease.job.id == job.id
+    await jobs.close()
+    store.close()
+
+
+async def test_a_start_deadline_outlives_trouble_with_the_disk(tmp_path: Path, clock: HandClock) -> None:
+    store = Store(tmp_path)
+    jobs = Jobs(store, clock=clock)
+    await jobs.start(sweep=False)
+    job = await jobs.submit(new(start_within_s=5))
+    jobs.log(job.id, LogLine(0, "INFO", "x" * 100_000))
+    clock.advance(6)
+    await fill(store, True)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            await jobs.tick()
+    await fill(store, False)
+    await jobs.tick()
+    ended = await jobs.get(job.id)
+    assert ended is not None
+    assert ended.failure is not None
+    assert ended.failure.code == "startup_timeout"
     await jobs.close()
     store.close()
 

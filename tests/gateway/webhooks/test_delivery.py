@@ -11,6 +11,8 @@ import time
 
 import pytest
 
+from gateway.doors.fal.errors import failure_response
+from gateway.jobs.model import Failure
 from gateway.webhooks.egress import MAX_ANSWER
 from gateway.webhooks.model import DeliveryState
 from tests.gateway.webhooks.conftest import HASTE
@@ -155,3 +157,12 @@ def test_a_webhook_is_told_at_once(telling: ServedGateway, zoo: Receiver) -> Non
     before = time.monotonic()
     end(telling, f"{zoo.url}/ok")
     assert zoo.wait_for("/ok", 1)[0].at - before < 1
+
+
+def test_fals_words_give_the_status_the_result_answers_with(telling: ServedGateway, zoo: Receiver) -> None:
+    lost = Failure("worker_lost", 503, False, "Every worker was lost", "Every worker was lost")
+    job = end(telling, f"{zoo.url}/ok?lost", result=lost)
+    told(telling, job)
+    said = json.loads(zoo.of("/ok?lost")[0].body)["error"]
+    answer = failure_response(lost, job.id)
+    assert said == f"Invalid status code: {answer.status_code}" == "Invalid status code: 500"

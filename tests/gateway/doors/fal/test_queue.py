@@ -123,9 +123,15 @@ def test_a_submit_may_be_said_twice(door: Door) -> None:
     assert other.status_code == 422
 
 
+FOREIGN_HOST = {"Host": "evil.example"}
+FOREIGN_ORIGIN = {"Origin": "https://evil.example"}
+
+
+@pytest.mark.parametrize("headers", [{}, FOREIGN_HOST, FOREIGN_ORIGIN], ids=["welcome", "host", "origin"])
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
+        ("POST", "/queue", 404),
         ("POST", "/queue/one-segment", 404),
         ("POST", "/queue/", 404),
         ("POST", f"/queue/workflows/{APP}", 404),
@@ -143,9 +149,35 @@ def test_a_submit_may_be_said_twice(door: Door) -> None:
         ("DELETE", "/queue/fal-ai/fooocus", 405),
     ],
 )
-def test_every_reply_is_json_with_an_id_of_its_own(door: Door, method: str, path: str, status: int) -> None:
-    reply = door.http.request(method, path)
-    assert reply.status_code == status
+def test_every_reply_is_json_with_an_id_of_its_own(
+    door: Door, method: str, path: str, status: int, headers: dict[str, str]
+) -> None:
+    """Also those of the guards, which ask for no path."""
+    reply = door.http.request(method, path, headers=headers)
+    assert reply.status_code == (421 if headers is FOREIGN_HOST else 403 if headers is FOREIGN_ORIGIN else status)
     assert isinstance(reply.json(), dict)
     assert uuid.UUID(reply.headers["x-fal-request-id"])
     assert "set-cookie" not in reply.headers
+
+
+def test_a_crash_is_a_reply_too(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page reads it and its id as any other: without CORS headers it would be told of a broken network."""
+    monkeypatch.setattr(door.served.gateway.keys, "identify", None)
+    origin = "http://localhost:3000"
+    reply = door.http.post(URL, json={}, headers={"Origin": origin})
+    assert (reply.status_code, reply.json()["error_type"]) == (500, "internal_server_error")
+    assert uuid.UUID(reply.headers["x-fal-request-id"])
+    assert reply.headers["x-request-id"]
+    assert reply.headers["access-control-allow-origin"] in ("*", origin)
+
+
+def test_a_preflight_has_an_id(door: Door) -> None:
+    asked = {"Origin": "http://localhost:3000", "Access-Control-Request-Method": "POST"}
+    reply = door.http.options(URL, headers=asked)
+    assert reply.status_code == 200
+    assert uuid.UUID(reply.headers["x-fal-request-id"])
+
+
+def test_paths_of_others_get_no_id_of_fals(door: Door) -> None:
+    for headers in ({}, FOREIGN_HOST):
+        assert "x-fal-request-id" not in door.http.get("/healthz", headers=headers).headers
