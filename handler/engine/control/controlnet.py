@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
 from torch import Tensor, nn
 
-from handler.engine.blueprint import read_config
+from handler.engine.blueprint import read_config, shapes_only
 from handler.engine.control.control_lora import MARKER, low_rank_state
 from handler.engine.control.names import HINT_FIRST, controlnet_names
 from handler.engine.device import memory_format, require_memory
@@ -74,7 +73,7 @@ def is_control_lora(path: Path) -> bool:
 
 def _like(unet: UNet2DConditionModel) -> ControlNetModel:
     """A ControlNet of the UNet's layout, on the meta device."""
-    with torch.device("meta"):
+    with shapes_only():
         return ControlNetModel.from_unet(unet, load_weights_from_unet=False).eval().requires_grad_(False)
 
 
@@ -84,7 +83,7 @@ def _described(folder: Path, unet: UNet2DConditionModel) -> ControlNetModel:
     if config.get("_class_name", "ControlNetModel") != "ControlNetModel":
         raise WeightsError(f"{folder.name} is no ControlNet that is supported, but a {config['_class_name']}")
     try:
-        with torch.device("meta"):
+        with shapes_only():
             network = ControlNetModel.from_config(config).eval().requires_grad_(False)
     except Exception as error:
         raise WeightsError(f"the configuration of {folder.name} describes no ControlNet") from error
