@@ -18,14 +18,18 @@ def main() -> None:
     Everything heavy happens in here and not at import: processes the SDK spawns import this module again.
     """
     sdk.prepare_environment()
+    from handler import read_ahead
+
+    ahead = read_ahead.begin()
     import runpod
 
-    from handler import fitness
+    from handler import fitness, log
     from handler.settings import Settings
     from handler.start import start_worker
     from handler.storage.settings import StorageSettings
     from schemas.errors import FooocusError
 
+    log.info(f"{ahead.read_bytes / 2**20:.0f} MiB of weights were read while modules were imported")
     try:
         settings, storage = Settings(), StorageSettings()
         checks = fitness.local_checks(settings, os.environ)

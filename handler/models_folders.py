@@ -10,9 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from handler.settings import Settings
 from schemas.errors import ModelMissing
 
 CHECKPOINTS = "checkpoints"
+DEMO_BUNDLE = Path(__file__).parents[1] / "builder" / "demo" / "bundle"
+DEMO_CHECKPOINT = DEMO_BUNDLE / CHECKPOINTS / "fooocus_worker_demo"
 CACHED = "hf:"
 """Begins the name of a cached checkpoint: `hf:ORG/NAME`, or `hf:ORG/NAME/FILE` for one file of it."""
 
@@ -82,6 +85,14 @@ class ModelsFolders:
             f"The checkpoint {name} was not found. Looked in {looked}; cached models: {cached}. "
             "`python -m builder list` shows what can be fetched"
         )
+
+
+def model_folders(settings: Settings) -> tuple[Path, tuple[Path, ...]]:
+    """(the checkpoint, the models folders in order of precedence). Raises ModelMissing."""
+    folders = ModelsFolders(settings.models_dir, settings.volume_dir)
+    if settings.checkpoint is None:
+        return DEMO_CHECKPOINT, (DEMO_BUNDLE, *folders.roots())
+    return folders.find(settings.checkpoint), folders.roots()
 
 
 def holder(roots: Sequence[Path], name: str) -> Path:

@@ -24,7 +24,8 @@ from handler.job import Runner, Worker
 from handler.library import CACHE, LoraLibrary
 from handler.media import decode
 from handler.media.fetch import FetchPolicy
-from handler.models_folders import ModelsFolders
+from handler.models_folders import DEMO_BUNDLE, model_folders
+from handler.models_folders import DEMO_CHECKPOINT as DEMO_CHECKPOINT
 from handler.plan.build import PlanSources
 from handler.plan.prompt.expansion import pick_words
 from handler.plan.prompt.process import PromptSources
@@ -43,9 +44,6 @@ from schemas.request import (
     TextToImageRequest,
     UpscaleOrVaryRequest,
 )
-
-DEMO_BUNDLE = Path(__file__).parents[1] / "builder" / "demo" / "bundle"
-DEMO_CHECKPOINT = DEMO_BUNDLE / "checkpoints" / "fooocus_worker_demo"
 
 
 def start_worker(settings: Settings, storage: StorageSettings) -> Worker:
@@ -88,14 +86,6 @@ def runners(generation: Generation, description: Description) -> dict[type[Reque
         UpscaleOrVaryRequest: generation.run,
         DescribeRequest: description.run,
     }
-
-
-def model_folders(settings: Settings) -> tuple[Path, tuple[Path, ...]]:
-    """(the checkpoint, the models folders in order of precedence). Raises ModelMissing."""
-    folders = ModelsFolders(settings.models_dir, settings.volume_dir)
-    if settings.checkpoint is None:
-        return DEMO_CHECKPOINT, (DEMO_BUNDLE, *folders.roots())
-    return folders.find(settings.checkpoint), folders.roots()
 
 
 def _load_engine(settings: Settings, roots: tuple[Path, ...], checkpoint: Path) -> Engine:

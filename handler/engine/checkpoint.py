@@ -22,7 +22,8 @@ from transformers.models.clip.modeling_clip import CLIPTextModel, CLIPTextModelW
 
 from handler.engine.blueprint import COMPONENTS, build, check_sdxl, read_config
 from handler.engine.device import memory_format, require_memory, vae_dtype
-from handler.engine.sources import Sources, check_base, folder_files, folder_sources, materialise, single_file_sources
+from handler.engine.sources import Sources, check_base, folder_sources, materialise, single_file_sources
+from handler.engine.weight_files import folder_files
 from handler.engine.weights import Staging, WeightsError, WeightsFile, reported_at
 from schemas.errors import Location, ModelMissing
 

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
+from handler.engine.weight_files import WeightsError
 from schemas.errors import Location, ModelLoadError
 
 MAX_HEADER_BYTES = 8 * 2**20
@@ -33,10 +34,6 @@ DTYPES = {
     "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8,
     "BOOL": torch.bool,
 }  # fmt: skip
-
-
-class WeightsError(ValueError):
-    """A file of weights is damaged, hostile or of another kind; the message may be shown to the user."""
 
 
 @contextmanager
