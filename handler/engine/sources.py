@@ -60,7 +60,7 @@ class Source:
         """The parameter on its device, in its computing type, owning its memory."""
         place, stay = self.place, device.type == "cpu" and self.entry.dtype == dtype
         tensor = self.file.read(place.name, place.part, place.parts, None if stay else staging)
-        tensor = tensor.to(device).to(dtype)
+        tensor = (tensor if stay else staging.send(tensor)).to(dtype)
         return (tensor.t() if place.transposed else tensor).contiguous().view(shape)
 
 
