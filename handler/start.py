@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -10,6 +11,7 @@ from typing import Any
 
 from handler import log, sdk
 from handler.description import Description
+from handler.engine import failures
 from handler.engine.control.files import ControlNetFiles
 from handler.engine.describe.describer import Describer
 from handler.engine.engine import Engine
@@ -59,9 +61,7 @@ def start_worker(settings: Settings, storage: StorageSettings) -> Worker:
         )
     gpu = GpuThread()
     engines = Engines(partial(_load_engine, settings, roots))
-    engine = gpu.run_now(lambda: engines.get(checkpoint))
-    if settings.warm_up:
-        gpu.run_now(engine.warm_up)
+    engine = gpu.run_now(lambda: first_engine(engines, checkpoint, settings.warm_up))
     decode.warm_up()
     image_policy = FetchPolicy(allow_private=settings.allow_private_urls)
     generation = Generation(
@@ -86,6 +86,15 @@ def runners(generation: Generation, description: Description) -> dict[type[Reque
         UpscaleOrVaryRequest: generation.run,
         DescribeRequest: description.run,
     }
+
+
+def first_engine(engines: Engines, checkpoint: Path, warm_up: bool) -> Engine:
+    """The engine that most jobs want, warm if so wished. Raises FooocusError, the device's failures among them."""
+    with failures.translated(gc.collect):
+        engine = engines.get(checkpoint)
+        if warm_up:
+            engine.warm_up()
+    return engine
 
 
 def _load_engine(settings: Settings, roots: tuple[Path, ...], checkpoint: Path) -> Engine:
