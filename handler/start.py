@@ -26,7 +26,7 @@ from handler.job import Runner, Worker
 from handler.library import CACHE, LoraLibrary
 from handler.media import decode
 from handler.media.fetch import FetchPolicy
-from handler.models_folders import DEMO_BUNDLE, model_folders
+from handler.models_folders import DEMO_BUNDLE, ModelsFolders, model_folders
 from handler.models_folders import DEMO_CHECKPOINT as DEMO_CHECKPOINT
 from handler.plan.build import PlanSources
 from handler.plan.prompt.expansion import pick_words
@@ -126,13 +126,14 @@ def _plan_sources(settings: Settings, checkpoint: Path, roots: tuple[Path, ...],
         ),
         verify=engine.check_lora,
     )
+    folders = ModelsFolders(settings.models_dir, settings.volume_dir)
     return lambda: PlanSources(
         prompts=prompts,
         lora_files=tuple(library.files()),
         find_lora=library.find,
         allow_unchecked=settings.allow_safety_off,
         base=checkpoint,
-        find_checkpoint=checkpoint_library(roots).find,
+        find_checkpoint=checkpoint_library(roots, folders.cached).find,
         find_vae=vae_library(roots).find,
         find_inpaint_network=_inpaint_library(settings, roots).find,
     )
