@@ -6,6 +6,7 @@ What Python's `logging` is told, by this worker or by a library, takes the same 
 from __future__ import annotations
 
 import logging
+import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -40,6 +41,14 @@ def info(message: str) -> None:
 def warn(message: str) -> None:
     """Something an operator should know."""
     _write("WARN", message)
+
+
+@contextmanager
+def timed(what: str) -> Iterator[None]:
+    """A line with the seconds this took, if it ended well."""
+    started = time.perf_counter()
+    yield
+    info(f"{what} ({time.perf_counter() - started:.1f} s)")
 
 
 def failed(error: FooocusError) -> None:

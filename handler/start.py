@@ -91,9 +91,11 @@ def runners(generation: Generation, description: Description) -> dict[type[Reque
 def first_engine(engines: Engines, checkpoint: Path, warm_up: bool) -> Engine:
     """The engine that most jobs want, warm if so wished. Raises FooocusError, the device's failures among them."""
     with failures.translated(gc.collect):
-        engine = engines.get(checkpoint)
+        with log.timed("The model is loaded"):
+            engine = engines.get(checkpoint)
         if warm_up:
-            engine.warm_up()
+            with log.timed("A picture was rendered to warm up"):
+                engine.warm_up()
     return engine
 
 
