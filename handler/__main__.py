@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import NoReturn
 
 from handler import sdk
 
@@ -18,14 +19,19 @@ def main() -> None:
     Everything heavy happens in here and not at import: processes the SDK spawns import this module again.
     """
     sdk.prepare_environment()
+    from handler import read_ahead
+
+    ahead = read_ahead.begin()
     import runpod
 
-    from handler import fitness
+    from handler import fitness, log
     from handler.settings import Settings
     from handler.start import start_worker
     from handler.storage.settings import StorageSettings
-    from schemas.errors import FooocusError
+    from schemas.errors import FooocusError, InternalError
 
+    log.take_over()
+    log.info(f"{ahead.read_bytes / 2**20:.0f} MiB of weights were read while modules were imported")
     try:
         settings, storage = Settings(), StorageSettings()
         checks = fitness.local_checks(settings, os.environ)
@@ -33,11 +39,10 @@ def main() -> None:
             check()
         worker = start_worker(settings, storage)
     except (FooocusError, ValueError) as error:
-        if sdk.on_platform():
-            unfit = fitness.unfit(error)
-            runpod.serverless.register_fitness_check(unfit)
-            runpod.serverless.start({"handler": unfit})
-        sys.exit(f"The worker cannot start. {error}")
+        _give_up(error)
+    except Exception as error:
+        log.crashed(error)
+        _give_up(InternalError())
 
     for check in (*checks, fitness.storage_check(storage)):
         runpod.serverless.register_fitness_check(check)
@@ -47,6 +52,19 @@ def main() -> None:
     runpod.serverless.start(
         {"handler": handler, "concurrency_modifier": lambda _current: settings.concurrency}
     )
+
+
+def _give_up(error: Exception) -> NoReturn:
+    """Tell the platform, or whoever started this by hand, why the worker cannot start, and end it."""
+    import runpod
+
+    from handler import fitness
+
+    if sdk.on_platform():
+        unfit = fitness.unfit(error)
+        runpod.serverless.register_fitness_check(unfit)
+        runpod.serverless.start({"handler": unfit})
+    sys.exit(f"The worker cannot start. {error}")
 
 
 if __name__ == "__main__":

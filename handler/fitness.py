@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 
 from handler.engine.checkpoint import check_files
 from handler.engine.device import check_usable
+from handler.models_folders import model_folders
 from handler.settings import Settings
-from handler.start import model_folders
 from handler.storage.choose import check_storage
 from handler.storage.settings import StorageSettings
 

@@ -7,6 +7,7 @@ import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 from schemas.errors import OutOfMemory
@@ -31,20 +32,20 @@ class GpuThread:
 
     def _run(self, work: Callable[..., T], *arguments: Any) -> T:
         try:
-            return self._gpu.submit(work, *arguments).result()
+            return self._gpu.submit(copy_context().run, work, *arguments).result()
         except OutOfMemory:
             self._gpu.shutdown(wait=False)
             self._gpu = _thread("gpu")
             raise
 
     async def run(self, work: Callable[[threading.Event], T]) -> T:
-        """Run `work(cancelled)` when the thread is free.
+        """Run `work(cancelled)` when the thread is free, in the caller's context (whose job it is).
 
         When the caller is cancelled, waiting work is dropped. Running work sees its event set, and this waits
         until it has really ended before the cancellation goes on, so that no later job overlaps a dying one.
         """
         cancelled = threading.Event()
-        submitted = self._line.submit(self._run, work, cancelled)
+        submitted = self._line.submit(copy_context().run, self._run, work, cancelled)
         future = asyncio.wrap_future(submitted)
         try:
             return await asyncio.shield(future)

@@ -30,14 +30,15 @@ class Worker:
     async def handle(self, job: Job) -> dict[str, Any]:
         """The RunPod handler: the result as plain JSON types, or `{"error": "CODE: text", …}`. Never raises
         anything but CancelledError."""
-        try:
-            return await self._run(job)
-        except FooocusError as error:
-            log.failed(job, error)
-            return failure(error)
-        except Exception as error:
-            log.crashed(job, error)
-            return failure(InternalError())
+        with log.about(job):
+            try:
+                return await self._run(job)
+            except FooocusError as error:
+                log.failed(error)
+                return failure(error)
+            except Exception as error:
+                log.crashed(error)
+                return failure(InternalError())
 
     async def _run(self, job: Job) -> dict[str, Any]:
         request = _request(job)

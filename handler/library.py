@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import secrets
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +21,7 @@ Verify = Callable[[Path, Location], None]
 """Raises InvalidInput when the file is no usable LoRA."""
 
 CACHE = "loras_by_url"
+ABANDONED_S = 86_400
 
 
 @dataclass
@@ -66,11 +70,11 @@ class LoraLibrary:
         key = hashlib.sha256(url.encode()).hexdigest()[:32]
         path = self.cache_dir / f"{key}.safetensors"
         with self._locks[key]:
-            if path.exists():
-                path.touch()
+            if _used(path):
                 return path
             self.cache_dir.mkdir(parents=True, exist_ok=True)
-            partial = self.cache_dir / f"{key}.new"
+            # Workers of one network volume share the folder, and may fetch the same file at once.
+            partial = self.cache_dir / f"{key}.{secrets.token_hex(8)}.new"
             try:
                 download(url, partial, loc, self.policy)
                 _check_sha256(partial, sha256, loc)
@@ -82,13 +86,34 @@ class LoraLibrary:
         return path
 
     def _make_room(self, keep: Path) -> None:
-        """Delete the least recently used fetched files beyond the quota."""
-        files = sorted(self.cache_dir.glob("*.safetensors"), key=lambda file: file.stat().st_mtime)
-        excess = sum(file.stat().st_size for file in files) - self.cache_bytes
-        for file in files:
-            if excess > 0 and file != keep:
-                excess -= file.stat().st_size
+        """Delete the least recently used fetched files beyond the quota, and what workers that died left."""
+        for file in (*self.cache_dir.glob("*.new"), *self.cache_dir.glob(".download.*")):
+            if (status := _status(file)) and status.st_mtime < time.time() - ABANDONED_S:
                 file.unlink(missing_ok=True)
+        found = ((file, _status(file)) for file in self.cache_dir.glob("*.safetensors"))
+        files = sorted(((file, status) for file, status in found if status), key=lambda item: item[1].st_mtime)
+        excess = sum(status.st_size for _, status in files) - self.cache_bytes
+        for file, status in files:
+            if excess > 0 and file != keep:
+                excess -= status.st_size
+                file.unlink(missing_ok=True)
+
+
+def _used(path: Path) -> bool:
+    """Mark a file as used now; whether it is there."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _status(file: Path) -> os.stat_result | None:
+    """None if another worker has deleted it."""
+    try:
+        return file.stat()
+    except FileNotFoundError:
+        return None
 
 
 def _short_names(file: str) -> tuple[str, str]:

@@ -6,13 +6,17 @@ RunPod's cached models lie as Hugging Face's own cache does (https://huggingface
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from handler.settings import Settings
 from schemas.errors import ModelMissing
 
 CHECKPOINTS = "checkpoints"
+DEMO_BUNDLE = Path(__file__).parents[1] / "builder" / "demo" / "bundle"
+DEMO_CHECKPOINT = DEMO_BUNDLE / CHECKPOINTS / "fooocus_worker_demo"
 CACHED = "hf:"
 """Begins the name of a cached checkpoint: `hf:ORG/NAME`, or `hf:ORG/NAME/FILE` for one file of it."""
 
@@ -49,13 +53,21 @@ class ModelsFolders:
         """
         if name.startswith(CACHED):
             return self._cached(name.removeprefix(CACHED))
-        snapshots = filter(None, map(_snapshot, self._repositories().values()))
-        cached = [path for snapshot in snapshots if (path := _below(snapshot, name)) and path.is_file()]
         folders = [root / CHECKPOINTS for root in self.roots()]
-        found = next((path for path in (*cached, *(folder / name for folder in folders)) if path.exists()), None)
+        installed = (folder / name for folder in folders)
+        found = self.cached(name) or next((path for path in installed if path.exists()), None)
         if found is None:
             raise self._missing(name, [self.hub, *folders])
         return found
+
+    def cached(self, name: str) -> Path | None:
+        """The cached checkpoint of a name as `find` takes it. Names may come from anywhere: they lead nowhere else."""
+        if name.startswith(CACHED):
+            with contextlib.suppress(ModelMissing):
+                return self._cached(name.removeprefix(CACHED))
+            return None
+        snapshots = filter(None, map(_snapshot, self._repositories().values()))
+        return next((path for snapshot in snapshots if (path := _below(snapshot, name)) and path.is_file()), None)
 
     def _cached(self, name: str) -> Path:
         organisation, _, rest = name.partition("/")
@@ -84,6 +96,14 @@ class ModelsFolders:
         )
 
 
+def model_folders(settings: Settings) -> tuple[Path, tuple[Path, ...]]:
+    """(the checkpoint, the models folders in order of precedence). Raises ModelMissing."""
+    folders = ModelsFolders(settings.models_dir, settings.volume_dir)
+    if settings.checkpoint is None:
+        return DEMO_CHECKPOINT, (DEMO_BUNDLE, *folders.roots())
+    return folders.find(settings.checkpoint), folders.roots()
+
+
 def holder(roots: Sequence[Path], name: str) -> Path:
     """The first models folder that has `name`, a path below it; the first of all where none has."""
     return next((root for root in roots if (root / name).exists()), roots[0])
@@ -107,11 +127,9 @@ def _snapshot(repository: Path) -> Path | None:
 
 
 def _below(snapshot: Path, name: str) -> Path | None:
-    """The file or folder of this name, whatever its case."""
-    if (snapshot / name).exists():
-        return snapshot / name
-    paths = (path for path in sorted(snapshot.rglob("*")) if path.exists())
-    return next((path for path in paths if path.relative_to(snapshot).as_posix().lower() == name.lower()), None)
+    """The file or folder of this name in the snapshot, whatever its case."""
+    paths = {path.relative_to(snapshot).as_posix(): path for path in sorted(snapshot.rglob("*")) if path.exists()}
+    return paths.get(name) or next((path for file, path in paths.items() if file.lower() == name.lower()), None)
 
 
 def _only_checkpoint(snapshot: Path) -> Path | None:

@@ -11,6 +11,8 @@ import types
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from handler.deferred import Later, arrange
+
 Handle = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 _REFUSED = (400, 413)
@@ -23,8 +25,9 @@ _STOP_PAUSE_S = 0.05
 def prepare_environment() -> None:
     """Set what must be set before `import runpod`.
 
-    The SDK imports py-cpuinfo (over a second of start-up) for a debugger this worker does not offer, and logs
-    at DEBUG, handler output included, unless told otherwise. Model files come from disk: the hub's client is off.
+    The SDK imports py-cpuinfo (over a second of start-up) for a debugger this worker does not offer, and its command
+    line with an SSH client; it logs at DEBUG, handler output included, unless told otherwise. Model files come from
+    disk: the hub's client is off.
     """
     os.environ.setdefault("RUNPOD_LOG_LEVEL", "INFO")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -32,6 +35,7 @@ def prepare_environment() -> None:
     cpuinfo = types.ModuleType("cpuinfo")
     cpuinfo.get_cpu_info = dict  # type: ignore[attr-defined]
     sys.modules.setdefault("cpuinfo", cpuinfo)
+    arrange({"runpod.cli": Later})
 
 
 def on_platform() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -10,6 +11,7 @@ from typing import Any
 
 from handler import log, sdk
 from handler.description import Description
+from handler.engine import failures
 from handler.engine.control.files import ControlNetFiles
 from handler.engine.describe.describer import Describer
 from handler.engine.engine import Engine
@@ -24,7 +26,8 @@ from handler.job import Runner, Worker
 from handler.library import CACHE, LoraLibrary
 from handler.media import decode
 from handler.media.fetch import FetchPolicy
-from handler.models_folders import ModelsFolders
+from handler.models_folders import DEMO_BUNDLE, ModelsFolders, model_folders
+from handler.models_folders import DEMO_CHECKPOINT as DEMO_CHECKPOINT
 from handler.plan.build import PlanSources
 from handler.plan.prompt.expansion import pick_words
 from handler.plan.prompt.process import PromptSources
@@ -44,9 +47,6 @@ from schemas.request import (
     UpscaleOrVaryRequest,
 )
 
-DEMO_BUNDLE = Path(__file__).parents[1] / "builder" / "demo" / "bundle"
-DEMO_CHECKPOINT = DEMO_BUNDLE / "checkpoints" / "fooocus_worker_demo"
-
 
 def start_worker(settings: Settings, storage: StorageSettings) -> Worker:
     """Load the model, warm it up and return a worker ready for jobs.
@@ -61,9 +61,7 @@ def start_worker(settings: Settings, storage: StorageSettings) -> Worker:
         )
     gpu = GpuThread()
     engines = Engines(partial(_load_engine, settings, roots))
-    engine = gpu.run_now(lambda: engines.get(checkpoint))
-    if settings.warm_up:
-        gpu.run_now(engine.warm_up)
+    engine = gpu.run_now(lambda: first_engine(engines, checkpoint, settings.warm_up))
     decode.warm_up()
     image_policy = FetchPolicy(allow_private=settings.allow_private_urls)
     generation = Generation(
@@ -90,12 +88,15 @@ def runners(generation: Generation, description: Description) -> dict[type[Reque
     }
 
 
-def model_folders(settings: Settings) -> tuple[Path, tuple[Path, ...]]:
-    """(the checkpoint, the models folders in order of precedence). Raises ModelMissing."""
-    folders = ModelsFolders(settings.models_dir, settings.volume_dir)
-    if settings.checkpoint is None:
-        return DEMO_CHECKPOINT, (DEMO_BUNDLE, *folders.roots())
-    return folders.find(settings.checkpoint), folders.roots()
+def first_engine(engines: Engines, checkpoint: Path, warm_up: bool) -> Engine:
+    """The engine that most jobs want, warm if so wished. Raises FooocusError, the device's failures among them."""
+    with failures.translated(gc.collect):
+        with log.timed("The model is loaded"):
+            engine = engines.get(checkpoint)
+        if warm_up:
+            with log.timed("A picture was rendered to warm up"):
+                engine.warm_up()
+    return engine
 
 
 def _load_engine(settings: Settings, roots: tuple[Path, ...], checkpoint: Path) -> Engine:
@@ -127,13 +128,14 @@ def _plan_sources(settings: Settings, checkpoint: Path, roots: tuple[Path, ...],
         ),
         verify=engine.check_lora,
     )
+    folders = ModelsFolders(settings.models_dir, settings.volume_dir)
     return lambda: PlanSources(
         prompts=prompts,
         lora_files=tuple(library.files()),
         find_lora=library.find,
         allow_unchecked=settings.allow_safety_off,
         base=checkpoint,
-        find_checkpoint=checkpoint_library(roots).find,
+        find_checkpoint=checkpoint_library(roots, folders.cached).find,
         find_vae=vae_library(roots).find,
         find_inpaint_network=_inpaint_library(settings, roots).find,
     )

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=1, help="processes of each kind, in turns")
     runs = parser.parse_args(arguments).runs
     # Its own process: this one stays out of the page cache's and the clock's way.
-    where = "from handler.settings import Settings; from handler.start import model_folders; "
+    where = "from handler.settings import Settings; from handler.models_folders import model_folders; "
     where += "print(model_folders(Settings())[0])"
     found = subprocess.run([sys.executable, "-c", where], env=os.environ | OFFLINE, capture_output=True, text=True)
     if found.returncode:

@@ -17,6 +17,9 @@ def main() -> None:
         from handler import sdk
 
         sdk.prepare_environment()
+        from handler import read_ahead
+
+        read_ahead.begin()
         import runpod  # noqa: F401
     with timeline.phase("import torch"):
         import torch  # noqa: F401

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextConfig
+from transformers.initialization import no_init_weights
 from transformers.models.clip.modeling_clip import CLIPTextModel, CLIPTextModelWithProjection
 
 from handler.engine.weights import WeightsError
@@ -42,10 +44,17 @@ def read_config(folder: Path, component: str) -> dict[str, Any]:
     return config
 
 
+@contextmanager
+def shapes_only() -> Iterator[None]:
+    """Networks built in here have shapes and no memory, and spend no time on numbers they do not keep."""
+    with torch.device("meta"), no_init_weights():
+        yield
+
+
 def build(component: str, config: Config) -> nn.Module:
     """The network on the meta device. Raises WeightsError for a configuration it cannot be built from."""
     try:
-        with torch.device("meta"):
+        with shapes_only():
             return COMPONENTS[component](config).eval().requires_grad_(False)
     except Exception as error:
         raise WeightsError(f"the configuration of {component} describes no network") from error

@@ -3,7 +3,8 @@
 Nothing is downloaded. Everything a file claims is compared with the networks its configuration describes before
 memory is taken; then each tensor is read once, in file order, and becomes the parameter itself. Memory: what the
 networks weigh in their computing type (SDXL: 13.9 GB in float32 on a CPU; on a GPU 5.1 GB of UNet in float16,
-3.3 GB of text encoders, 0.2 GB of VAE) plus one staging buffer as large as the largest tensor.
+3.3 GB of text encoders, 0.2 GB of VAE) plus a staging buffer as large as the largest tensor, two
+for a GPU.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from transformers.models.clip.modeling_clip import CLIPTextModel, CLIPTextModelW
 
 from handler.engine.blueprint import COMPONENTS, build, check_sdxl, read_config
 from handler.engine.device import memory_format, require_memory, vae_dtype
-from handler.engine.sources import Sources, check_base, folder_files, folder_sources, materialise, single_file_sources
+from handler.engine.sources import Sources, check_base, folder_sources, materialise, single_file_sources
+from handler.engine.weight_files import folder_files
 from handler.engine.weights import Staging, WeightsError, WeightsFile, reported_at
 from schemas.errors import Location, ModelMissing
 

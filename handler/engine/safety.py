@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from transformers import CLIPConfig
 
-from handler.engine.blueprint import read_config
+from handler.engine.blueprint import read_config, shapes_only
 from handler.engine.sources import WITHOUT_USE, assign, component_sources, materialise
 from handler.engine.weights import Staging, WeightsError
 from schemas.catalogue import by_name
@@ -113,7 +113,7 @@ def _prepared(image: np.ndarray, side: int) -> Tensor:
 
 def _network(configs: Path) -> StableDiffusionSafetyChecker:
     config = read_config(configs, FOLDER)
-    with torch.device("meta"):
+    with shapes_only():
         parts = {"projection_dim": config["projection_dim"], "vision_config": config["vision_config"]}
         return StableDiffusionSafetyChecker(CLIPConfig(**parts)).eval().requires_grad_(False)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from handler.engine import ldm_keys
 from handler.engine.ldm_keys import Place
+from handler.engine.weight_files import weight_files
 from handler.engine.weights import Entry, Staging, WeightsError, WeightsFile
 
 SINGLE_FILE: dict[str, tuple[str, Callable[[Mapping[str, Any], Iterable[str]], dict[str, Place]]]] = {
@@ -25,7 +25,6 @@ SINGLE_FILE: dict[str, tuple[str, Callable[[Mapping[str, Any], Iterable[str]], d
 WITHOUT_USE = ("position_ids", "logit_scale")
 """Last parts of names that files carry and the networks do not need."""
 
-FOLDER_STEMS = ("diffusion_pytorch_model", "model")
 TEXT_MODEL = "text_model."
 
 
@@ -61,7 +60,7 @@ class Source:
         """The parameter on its device, in its computing type, owning its memory."""
         place, stay = self.place, device.type == "cpu" and self.entry.dtype == dtype
         tensor = self.file.read(place.name, place.part, place.parts, None if stay else staging)
-        tensor = tensor.to(device).to(dtype)
+        tensor = (tensor if stay else staging.send(tensor)).to(dtype)
         return (tensor.t() if place.transposed else tensor).contiguous().view(shape)
 
 
@@ -136,17 +135,12 @@ def folder_sources(path: Path, networks: Mapping[str, nn.Module], files: ExitSta
     return {name: component_sources(path / name, network, files) for name, network in networks.items()}
 
 
-def folder_files(path: Path, components: Iterable[str]) -> list[Path]:
-    """The files of weights that a diffusers folder's networks are read from. Raises WeightsError."""
-    return [file for name in components for file in _weight_files(path / name)]
-
-
 def component_sources(folder: Path, network: nn.Module, files: ExitStack, wrapper: str = TEXT_MODEL) -> Sources:
     """Sources of one network in the folder of its own. Raises WeightsError.
 
     wrapper: what transformers before its version 5 put before the names of some networks' parameters.
     """
-    opened = [files.enter_context(WeightsFile(path)) for path in _weight_files(folder)]
+    opened = [files.enter_context(WeightsFile(path)) for path in weight_files(folder)]
     homes = {name: file for file in opened for name in file.entries}
     found = {key: next((name for name in (key, wrapper + key) if name in homes), None) for key in network.state_dict()}
     wanted = {key: Source(homes[name], Place(name)) for key, name in found.items() if name is not None}
@@ -154,28 +148,6 @@ def component_sources(folder: Path, network: nn.Module, files: ExitStack, wrappe
     for file in opened:
         _check_rest(file, "", {source.place.name for source in sources.values()})
     return sources
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of one network: whole, in shards, or the fp16 variant."""
-    for stem in FOLDER_STEMS:
-        index = folder / f"{stem}.safetensors.index.json"
-        for whole in (folder / f"{stem}.safetensors", folder / f"{stem}.fp16.safetensors"):
-            if whole.is_file():
-                return [whole]
-        if index.is_file():
-            return _shards(index)
-    raise WeightsError(f"{folder.parent.name} has no safetensors file for {folder.name}")
-
-
-def _shards(index: Path) -> list[Path]:
-    try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise WeightsError(f"{index.name} is damaged") from error
-    if any(not isinstance(name, str) or Path(name).name != name for name in names):
-        raise WeightsError(f"{index.name} names a file outside its folder")
-    return [index.parent / name for name in names]
 
 
 def _checked(component: str, network: nn.Module, wanted: Sources) -> Sources:

@@ -14,7 +14,8 @@ from handler.engine.blueprint import build, read_config
 from handler.engine.checkpoint import SdxlModel, fill
 from handler.engine.lora.file import file_key
 from handler.engine.shelf import Shelf, parameter_bytes
-from handler.engine.sources import folder_files, folder_sources, own_file_sources
+from handler.engine.sources import folder_sources, own_file_sources
+from handler.engine.weight_files import folder_files
 from handler.engine.weights import WeightsError, WeightsFile, reported_at
 from handler.plan.plan import VaePlan
 

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import struct
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
+from handler.engine.weight_files import WeightsError
 from schemas.errors import Location, ModelLoadError
 
 MAX_HEADER_BYTES = 8 * 2**20
@@ -33,10 +35,6 @@ DTYPES = {
     "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8,
     "BOOL": torch.bool,
 }  # fmt: skip
-
-
-class WeightsError(ValueError):
-    """A file of weights is damaged, hostile or of another kind; the message may be shown to the user."""
 
 
 @contextmanager
@@ -109,18 +107,47 @@ class WeightsFile:
 
 
 class Staging:
-    """A buffer that files are read into on their way to another type or device; pinned if that is a GPU."""
+    """Buffers that files are read into on their way to another type or to `device`.
+
+    For a GPU there are two, pinned: one is filled while the other is on its way.
+    """
 
     def __init__(self, device: torch.device) -> None:
-        self._pinned = device.type == "cuda"
-        self._buffer = torch.empty(0, dtype=torch.uint8)
+        self._device = device
+        on_gpu = device.type == "cuda"
+        self._buffers = deque(_Buffer(pinned=on_gpu) for _ in range(2 if on_gpu else 1))
 
     def space(self, size: int) -> Tensor:
-        """`size` bytes, uint8 [size]."""
-        if size > len(self._buffer):
-            self._buffer = torch.empty(0, dtype=torch.uint8)
-            self._buffer = torch.empty(size, dtype=torch.uint8, pin_memory=self._pinned)
-        return self._buffer[:size]
+        """`size` bytes, uint8 [size], until the next call."""
+        self._buffers.rotate()
+        return self._buffers[0].space(size)
+
+    def send(self, tensor: Tensor) -> Tensor:
+        """The tensor in the last space, on the device. What uses it there waits for it; the caller need not."""
+        sent = tensor.to(self._device, non_blocking=True)
+        self._buffers[0].mark_sent(self._device)
+        return sent
+
+
+class _Buffer:
+    """Memory that grows, and is not written to before what was in it has left for the GPU."""
+
+    def __init__(self, pinned: bool) -> None:
+        self._pinned = pinned
+        self._bytes = torch.empty(0, dtype=torch.uint8)
+        self._sent: torch.cuda.Event | None = None
+
+    def space(self, size: int) -> Tensor:
+        if self._sent is not None:
+            self._sent.synchronize()
+        if size > len(self._bytes):
+            self._bytes = torch.empty(0, dtype=torch.uint8)
+            self._bytes = torch.empty(size, dtype=torch.uint8, pin_memory=self._pinned)
+        return self._bytes[:size]
+
+    def mark_sent(self, device: torch.device) -> None:
+        if self._pinned:
+            self._sent = torch.cuda.current_stream(device).record_event()
 
 
 def _entries(file: BinaryIO, name: str) -> dict[str, Entry]:

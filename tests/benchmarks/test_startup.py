@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from benchmarks.startup.__main__ import main, table, total
 from benchmarks.startup.timeline import Timeline
+
+IMPORTS = ["import the SDK", "import torch"]
+WORKER_PHASES = [*IMPORTS, "import the worker", "fitness checks", "load weights", "warm up", "the rest"]
+PLAIN_PHASES = [*IMPORTS, "import diffusers", "load weights", "warm up"]
 
 
 def test_an_inner_phase_is_not_counted_twice(tmp_path: Path) -> None:
@@ -40,3 +45,15 @@ def test_a_checkpoint_that_is_not_there_is_said_in_one_line(
     monkeypatch.setenv("FOOOCUS_CHECKPOINT", "absent.safetensors")
     assert main([]) == 2
     assert "absent.safetensors was not found" in capsys.readouterr().err
+
+
+def test_a_run_shows_every_phase_of_both(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The demo model; what the machine is busy with does not matter here."""
+    monkeypatch.delenv("FOOOCUS_CHECKPOINT", raising=False)
+    assert main(["--runs", "1"]) == 0
+    worker, plain = capsys.readouterr().out.split("\n\n")
+    for shown, phases in ((worker, WORKER_PHASES), (plain, PLAIN_PHASES)):
+        rows = [re.fullmatch(r"  (.+?) +(\d+\.\d\d) +(\d+\.\d\d) +([\d,]+)", line) for line in shown.splitlines()]
+        assert [row[1] for row in rows if row] == [*phases, "until the first job"]
+    for words in ("the clock", "processor time"):
+        assert re.search(rf"^worker / plain diffusers by {words}: \d+\.\d\d$", plain, re.MULTILINE)

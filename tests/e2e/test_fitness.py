@@ -10,6 +10,15 @@ from tests.support.platform import Platform
 from tests.support.worker import READY_S, WorkerProcess, wait_for
 
 
+@pytest.fixture
+def styles(tmp_path: Path) -> Path:
+    """A folder with a file of styles that nobody expects."""
+    folder = tmp_path / "odd_styles"
+    folder.mkdir()
+    (folder / "odd.json").write_text("[1]")
+    return folder
+
+
 @pytest.mark.parametrize(
     ("environment", "check", "words"),
     [
@@ -21,11 +30,12 @@ from tests.support.worker import READY_S, WorkerProcess, wait_for
             },
             "storage_is_reachable", "bucket pictures at 127.0.0.1:9",
         ),
+        ({"FOOOCUS_STYLES_DIR": "odd_styles"}, "worker_starts", "Something went wrong in the worker"),
     ],
-    ids=["weights", "storage"],
+    ids=["weights", "storage", "unforeseen"],
 )  # fmt: skip
 def test_the_platform_hears_why(
-    own_platform: Platform, tmp_path: Path, environment: dict[str, str], check: str, words: str
+    own_platform: Platform, tmp_path: Path, styles: Path, environment: dict[str, str], check: str, words: str
 ) -> None:
     worker = WorkerProcess(own_platform, tmp_path, "unfit", environment=environment)
     worker.start()

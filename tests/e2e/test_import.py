@@ -1,4 +1,7 @@
-"""Importing the worker needs no GPU and no network, starts nothing, and does not pull in torch or the SDK."""
+"""Importing the worker needs no GPU and no network, starts nothing, and does not pull in torch or the SDK.
+
+What it starts with does not pull in what libraries would import beside it, and leaves that where others find it.
+"""
 
 from __future__ import annotations
 
@@ -33,3 +36,31 @@ def test_importing_is_light_and_quiet(tmp_path: Path, module: str) -> None:
         timeout=60,
     )
     assert json.loads(done.stdout) == {"heavy": [], "opened": [], "threads": 1}
+
+
+UNUSED = ("paramiko", "torch._dynamo.eval_frame", "accelerate", "scipy")
+STARTING = """
+import json, sys
+from handler import sdk
+sdk.prepare_environment()
+import handler.start
+unused = [name for name in sys.argv[1:] if name in sys.modules]
+print(json.dumps({"unused": unused, "cpuinfo": getattr(sys.modules["cpuinfo"], "__file__", None)}))
+import torch, transformers
+from transformers import CLIPModel
+from transformers.models.clip import CLIPTextModel
+import torch._dynamo
+found = [transformers.models.clip.CLIPModel is CLIPModel, CLIPTextModel is transformers.CLIPTextModel]
+doubled = torch.compile(lambda x: x * 2, backend="eager")(torch.ones(1)).item()
+print(json.dumps([*found, torch._dynamo.is_compiling(), doubled]))
+"""
+
+
+def test_what_is_not_used_is_not_loaded_and_still_there(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", STARTING, *UNUSED],
+        env=clean_environment(tmp_path), cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    started, afterwards = map(json.loads, done.stdout.splitlines())
+    assert started == {"unused": [], "cpuinfo": None}
+    assert afterwards == [True, True, False, 2.0]

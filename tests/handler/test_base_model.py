@@ -18,6 +18,7 @@ from handler.engine.engine import Engine
 from handler.engine.engines import Engines
 from handler.installed import checkpoint_library
 from handler.job import Worker
+from handler.models_folders import ModelsFolders
 from handler.plan.build import PlanSources
 from handler.start import DEMO_BUNDLE, DEMO_CHECKPOINT
 
@@ -41,17 +42,21 @@ class Counted:
 
 @pytest.fixture
 def load(tmp_path: Path) -> Counted:
-    """Beside the demo checkpoint there are one of the same weights and one that is none."""
+    """Beside the demo checkpoint there are two of the same weights, one in RunPod's cache, and one that is none."""
     checkpoints = tmp_path / "models" / "checkpoints"
     shutil.copytree(DEMO_CHECKPOINT, checkpoints / "other")
     shutil.copytree(DEMO_CHECKPOINT, checkpoints / "broken")
     next((checkpoints / "broken" / "unet").glob("*.safetensors")).write_bytes(b"no weights")
+    snapshots = tmp_path / "volume" / "huggingface-cache" / "hub" / "models--Some-Org--XL" / "snapshots"
+    shutil.copytree(DEMO_CHECKPOINT, snapshots / "0123abc")
+    (snapshots / "secret.safetensors").write_bytes(b"not for jobs")
     return Counted((DEMO_BUNDLE, tmp_path / "models"))
 
 
 @pytest.fixture
 def worker(make_worker: Callable[..., Worker], load: Counted, plan_sources: PlanSources) -> Worker:
-    sources = replace(plan_sources, find_checkpoint=checkpoint_library(load.roots).find)
+    folders = ModelsFolders(load.roots[1], load.roots[1].parent / "volume")
+    sources = replace(plan_sources, find_checkpoint=checkpoint_library(load.roots, folders.cached).find)
     return make_worker(render=Engines(load).render, sources=lambda: sources)
 
 
@@ -74,13 +79,27 @@ def test_a_job_may_name_another_checkpoint(worker: Worker, load: Counted) -> Non
     assert load.loaded == [DEMO_CHECKPOINT.name, "other", DEMO_CHECKPOINT.name]
 
 
+def test_a_job_may_name_a_cached_model(worker: Worker, load: Counted) -> None:
+    usual, cached = picture(run(worker)), picture(run(worker, "hf:some-org/xl", save_metadata=True))
+    assert cached.tobytes() == usual.tobytes()
+    assert '"base_model": "XL"' in cached.info["parameters"]
+    assert load.loaded == [DEMO_CHECKPOINT.name, "0123abc"]
+
+
 def test_naming_the_usual_checkpoint_changes_nothing(worker: Worker, load: Counted) -> None:
     assert picture(run(worker)).tobytes() == picture(run(worker, DEMO_CHECKPOINT.name)).tobytes()
     assert load.loaded == [DEMO_CHECKPOINT.name]
 
 
-def test_one_that_is_not_installed_is_named_and_nothing_is_loaded(worker: Worker, load: Counted) -> None:
-    answer = run(worker, "missing.safetensors")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "missing.safetensors", "hf:some-org/absent", "hf:some-org", "hf:some-org/xl/absent", "hf:", "../volume", ".",
+        "hf:some-org/xl/../secret.safetensors", "../secret.safetensors", "hf:some-org/xl/" + "x" * 200,
+    ],
+)  # fmt: skip
+def test_one_that_is_not_installed_is_named_and_nothing_is_loaded(worker: Worker, load: Counted, name: str) -> None:
+    answer = run(worker, name)
     assert (answer["status"], answer["detail"][0]["loc"]) == (422, ["body", "advanced", "base_model"])
     assert load.loaded == []
 

@@ -7,14 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from handler import fitness
 from handler.engine.checkpoint import check_files
 from handler.engine.device import check_usable
+from handler.engine.engine import Engine
+from handler.engine.engines import Engines
 from handler.settings import Settings
-from handler.start import DEMO_CHECKPOINT
+from handler.start import DEMO_CHECKPOINT, first_engine
 from handler.storage.settings import StorageSettings
-from schemas.errors import DeviceLost, FooocusError, ModelMissing, StorageUnavailable
+from schemas.errors import DeviceLost, FooocusError, ModelMissing, OutOfMemory, StorageUnavailable
 from tests.support.s3 import Bucket
 
 pytest_plugins = ("tests.support.s3",)
@@ -94,3 +97,18 @@ def test_an_error_of_the_start_is_told_word_for_word() -> None:
         with pytest.raises(FooocusError, match="the words"):
             check(*arguments)
     assert check.__name__ == "worker_starts"
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB"), OutOfMemory),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), DeviceLost),
+    ],
+)
+def test_a_device_that_fails_while_the_first_model_loads(failure: Exception, told: type[FooocusError]) -> None:
+    def load(_checkpoint: Path) -> Engine:
+        raise failure
+
+    with pytest.raises(told):
+        first_engine(Engines(load), DEMO_CHECKPOINT, warm_up=True)

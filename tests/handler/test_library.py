@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import http.server
+import os
 import threading
+from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -114,6 +117,56 @@ def test_many_jobs_at_once_fetch_it_once(library: LoraLibrary, server: http.serv
     for thread in threads:
         thread.join()
     assert len(server.requests) == 1  # type: ignore[attr-defined]
+
+
+def test_two_workers_that_share_a_folder_fetch_it_each(
+    library: LoraLibrary, server: http.server.ThreadingHTTPServer
+) -> None:
+    """The first is still looking at its file when the second is done with its own."""
+    second, there = replace(library, _locks=defaultdict(threading.Lock)), []
+
+    def verify_slowly(path: Path, loc: Location) -> None:
+        there.append(second.find(url(server, "lora.safetensors"), loc))
+        verify(path, loc)
+
+    found = replace(library, verify=verify_slowly).find(url(server, "lora.safetensors"), LOC)
+    assert found == there[0]
+    assert found.read_bytes() == LORA
+    assert list(library.cache_dir.iterdir()) == [found]
+    assert len(server.requests) == 2  # type: ignore[attr-defined]
+
+
+def test_workers_that_share_a_full_folder_clear_it_together(
+    library: LoraLibrary, server: http.server.ThreadingHTTPServer
+) -> None:
+    small, failures = replace(library, cache_bytes=0), []
+    for number in range(30):
+        server.files[f"/{number}.safetensors"] = LORA  # type: ignore[attr-defined]
+
+    def fetch_all() -> None:
+        worker = replace(small, _locks=defaultdict(threading.Lock))
+        try:
+            for number in range(30):
+                worker.find(url(server, f"{number}.safetensors"), LOC)
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=fetch_all) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def test_what_a_dead_worker_left_is_swept(library: LoraLibrary, server: http.server.ThreadingHTTPServer) -> None:
+    library.cache_dir.mkdir()
+    old, new = (library.cache_dir / name for name in ("1.new", "2.new"))
+    for file in (old, new):
+        file.touch()
+    os.utime(old, (0, 0))
+    found = library.find(url(server, "lora.safetensors"), LOC)
+    assert sorted(library.cache_dir.iterdir()) == sorted([found, new])
 
 
 def test_what_is_no_model_is_refused_and_leaves_nothing(

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
 from torch import Tensor, nn
 
-from handler.engine.blueprint import read_config
+from handler.engine.blueprint import read_config, shapes_only
 from handler.engine.control.control_lora import MARKER, low_rank_state
 from handler.engine.control.names import HINT_FIRST, controlnet_names, hint_channels
 from handler.engine.device import memory_format, require_memory
@@ -82,7 +81,7 @@ def _hint_channels(file: WeightsFile) -> tuple[int, ...]:
 
 def _like(unet: UNet2DConditionModel, hints: tuple[int, ...]) -> ControlNetModel:
     """A ControlNet of the UNet's layout, on the meta device. hints: channels of the hint's embedding."""
-    with torch.device("meta"):
+    with shapes_only():
         options = {"load_weights_from_unet": False, "conditioning_embedding_out_channels": hints}
         network = ControlNetModel.from_unet(unet, **options)
         # diffusers' own parts do not follow a UNet whose time embedding has a width of its own.
@@ -98,7 +97,7 @@ def _described(folder: Path, unet: UNet2DConditionModel) -> ControlNetModel:
     if config.get("_class_name", "ControlNetModel") != "ControlNetModel":
         raise WeightsError(f"{folder.name} is no ControlNet that is supported, but a {config['_class_name']}")
     try:
-        with torch.device("meta"):
+        with shapes_only():
             network = ControlNetModel.from_config(config).eval().requires_grad_(False)
     except Exception as error:
         raise WeightsError(f"the configuration of {folder.name} describes no ControlNet") from error

@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import CLIPVisionConfig
 from transformers.models.clip.modeling_clip import CLIPVisionModel
 
-from handler.engine.blueprint import read_config
+from handler.engine.blueprint import read_config, shapes_only
 from handler.engine.device import require_memory
 from handler.engine.ldm_keys import Place
 from handler.engine.shelf import parameter_bytes
@@ -90,7 +90,7 @@ def _network(described: Path) -> CLIPVisionModel:
     try:
         config = CLIPVisionConfig(**read_config(described, NAME))
         config.num_hidden_layers -= 1
-        with torch.device("meta"):
+        with shapes_only():
             return CLIPVisionModel(config).eval().requires_grad_(False)
     except (TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise WeightsError(f"the configuration of {described.name} describes no CLIP vision network") from error

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from handler.engine.blueprint import shapes_only
 from handler.engine.weights import WeightsError
 
 HEAD_WIDTH = 64
@@ -94,7 +95,7 @@ def resampler_of(shapes: Mapping[str, tuple[int, ...]], head_width: int = HEAD_W
         layers = sum(name.endswith(".0.to_q.weight") for name in shapes)
         if not 0 < layers <= MOST_LAYERS or inner % head_width:
             raise ValueError("not the layout of a Resampler")
-        with torch.device("meta"):
+        with shapes_only():
             network = Resampler(embedding, width, output, queries, layers, inner, ff, head_width)
     except (KeyError, ValueError, RuntimeError) as error:
         raise WeightsError("this adapter has no Resampler: only IP-Adapter plus is supported") from error

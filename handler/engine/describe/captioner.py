@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import BertTokenizer, BlipConfig, BlipForConditionalGeneration, StoppingCriteria, StoppingCriteriaList
 
 from handler.engine import device as devices
+from handler.engine.blueprint import shapes_only
 from handler.engine.describe.blip_keys import renamed
 from handler.engine.describe.files import FOLDER, find
 from handler.engine.pickled import read_catalogued
@@ -97,7 +98,7 @@ def _prepared(pixels: np.ndarray, side: int) -> Tensor:
 def _network(config: Path) -> BlipForConditionalGeneration:
     """On the meta device; as `config` says, or the published one."""
     described = json.loads((config if config.is_file() else BUILT_IN).read_text(encoding="utf-8"))
-    with torch.device("meta"):
+    with shapes_only():
         return BlipForConditionalGeneration(BlipConfig(**described)).eval().requires_grad_(False)
 
 
