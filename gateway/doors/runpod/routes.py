@@ -127,7 +127,7 @@ def _new_job(principal: Principal, endpoint: str, asked: RunRequest, *, sync: bo
     policy = asked.policy
     extra: dict[str, Any] = {"sync": sync}
     if asked.s3Config is not None:
-        extra[OWN_BUCKET] = asked.s3Config.model_dump()
+        extra[OWN_BUCKET] = asked.s3Config.model_dump(exclude_none=True)
     return NewJob(
         owner=principal.id,
         door=DOOR,
@@ -135,7 +135,7 @@ def _new_job(principal: Principal, endpoint: str, asked: RunRequest, *, sync: bo
         input=asked.input if isinstance(asked.input, dict) else {},
         extra=extra,
         low_priority=policy.lowPriority,
-        start_within_s=None if policy.ttl is None else policy.ttl / 1000,
+        end_within_s=None if policy.ttl is None else policy.ttl / 1000,
         execution_timeout_s=None if policy.executionTimeout is None else policy.executionTimeout / 1000,
         webhooks=(Webhook(asked.webhook, DIALECT),) if asked.webhook else (),
     )
