@@ -121,7 +121,7 @@ def test_an_endpoint_that_takes_no_other_keys_gets_none(tmp_path: Path, stub: Ru
     "http://10.0.0.5", "http://[fd00::1]:80", "http://localhost",
     "http://1.1.1.1:8888", "http://[2606:4700::1111]:8888", "https://gateway.example:8443/base",
 ])  # fmt: skip
-def test_an_address_of_this_network_or_of_a_port_workers_refuse_is_not_public(address: str, tmp_path: Path, stub: RunpodStub) -> None:
+def test_an_address_that_workers_cannot_read_is_not_public(address: str, tmp_path: Path, stub: RunpodStub) -> None:
     stub.reset()
     with fronting(tmp_path / "data", stub, public_url=address) as near:
         job = near.submit({"image_url": upload(near)})
