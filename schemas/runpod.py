@@ -39,6 +39,8 @@ class S3Config(Part):
     accessSecret: str
     bucketName: str
     endpointUrl: str
+    objectPath: str | None = None
+    region: str | None = None
 
 
 class RunRequest(Part):

@@ -66,7 +66,7 @@ class Board:
         """The live jobs of an earlier process."""
         waiting = [self._ticket(row) for row in rows if row["state"] == State.QUEUED]
         self.line.join_all(waiting)
-        self._starts = [(ticket.start_by, ticket.id) for ticket in waiting if ticket.start_by is not None]
+        self._starts = [(ticket.leave_by, ticket.id) for ticket in waiting if ticket.leave_by is not None]
         heapq.heapify(self._starts)
         for row in rows:
             if row["state"] == State.RUNNING:
@@ -126,12 +126,12 @@ class Board:
             self.stops.add(held.worker, held.id)
 
     def late(self, now: float) -> list[str]:
-        """The waiting jobs whose start deadline is over; each is told once."""
+        """The waiting jobs that have waited too long; each is told once."""
         late = []
         while self._starts and self._starts[0][0] <= now:
             late.append(heapq.heappop(self._starts)[1])
         waiting = filter(None, map(self.line.get, late))
-        return [ticket.id for ticket in waiting if ticket.start_by is not None]
+        return [ticket.id for ticket in waiting if ticket.leave_by is not None and ticket.leave_by <= now]
 
     def late_again(self, job_id: str) -> None:
         """What was to follow from `late` could not be done: tell of this job once more."""
@@ -140,10 +140,10 @@ class Board:
             heapq.heappush(self._starts, (ticket.start_by, ticket.id))
 
     def wait(self, ticket: Ticket) -> None:
-        """Put a job into the line, and mind its start deadline."""
+        """Put a job into the line, and mind its deadlines."""
         self.line.join(ticket)
-        if ticket.start_by is not None:
-            heapq.heappush(self._starts, (ticket.start_by, ticket.id))
+        if ticket.leave_by is not None:
+            heapq.heappush(self._starts, (ticket.leave_by, ticket.id))
         if len(self._starts) > 2 * len(self.line) + 1024:
             self._starts = [start for start in self._starts if start[1] in self.line]
             heapq.heapify(self._starts)
@@ -162,11 +162,12 @@ class Board:
             door=row["door"],
             low_priority=bool(row["low_priority"]),
             execution_timeout_s=row["execution_timeout_s"],
-            start_by=self._start_by(row),
+            start_by=None if row["attempts"] else self._deadline(row, "start_within_s"),
+            end_by=self._deadline(row, "end_within_s"),
         )
 
-    def _start_by(self, row: sqlite3.Row) -> float | None:
-        if row["start_within_s"] is None or row["attempts"]:
+    def _deadline(self, row: sqlite3.Row, name: str) -> float | None:
+        if row[name] is None:
             return None
-        waited = max(0.0, self.clock.time() - row["created_at"])
-        return self.clock.monotonic() + max(0.0, row["start_within_s"] - waited)
+        passed = max(0.0, self.clock.time() - row["created_at"])
+        return self.clock.monotonic() + max(0.0, row[name] - passed)

@@ -21,7 +21,7 @@ def parse(lease: str) -> tuple[str, int]:
 
 @dataclass(slots=True)
 class Held:
-    """A running job. Times are monotonic seconds: the lease ends at `expires`, the run at `must_end`."""
+    """A running job. Times are monotonic seconds: the lease ends at `expires`, its time to run at `must_end`."""
 
     ticket: Ticket
     attempt: int
@@ -33,6 +33,11 @@ class Held:
     @property
     def id(self) -> str:
         return lease_id(self.ticket.id, self.attempt)
+
+    @property
+    def ends(self) -> float:
+        """When the run is over: its own time, or that of its job as a whole."""
+        return self.must_end if self.ticket.end_by is None else min(self.must_end, self.ticket.end_by)
 
 
 class Leases:

@@ -16,7 +16,8 @@ Class = tuple[str, bool]
 class Ticket:
     """A live job as the queue keeps it in memory.
 
-    start_by: monotonic seconds, when it must have started. turn: its owner's turn (`Line`), set on joining.
+    start_by, end_by: monotonic seconds, when it must have started, and when it must have ended. turn: its owner's
+    turn (`Line`), set on joining.
     """
 
     id: str
@@ -26,7 +27,13 @@ class Ticket:
     low_priority: bool
     execution_timeout_s: float
     start_by: float | None
+    end_by: float | None = None
     turn: int | None = None
+
+    @property
+    def leave_by(self) -> float | None:
+        """When waiting must be over."""
+        return min((at for at in (self.start_by, self.end_by) if at is not None), default=None)
 
     @property
     def owner_class(self) -> Class:

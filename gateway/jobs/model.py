@@ -56,12 +56,13 @@ class NewJob:
     """A job as a door submits it.
 
     owner: id of the key that may see it. door: name of the door. app: the door's name for what was called, such as
-    `fal-ai/fooocus/inpaint`. input: the canonical request (`schemas.request`), already validated. extra: the door's
-    own notes, given back with the job. start_within_s: fail unless started in this time. execution_timeout_s: stop
-    and fail when it runs longer. result_ttl_s, file_ttl_s: how long record and files are kept after the end; None
-    means the gateway's setting. max_ahead: refuse when more jobs than this are waiting. max_attempts: how often it
-    may be handed to a worker. idempotency_key: the same key of the same owner gives the first job again. body: what
-    came in place of a valid input; it tells submissions with one key apart and is not kept.
+    `fal-ai/fooocus/inpaint`. input: the canonical request (`schemas.request`), already validated. extra: the door's own
+    notes, given back with the job. start_within_s: fail unless started in this time. end_within_s: fail, waiting or
+    running, unless ended in this time. execution_timeout_s: stop and fail when it runs longer. result_ttl_s,
+    file_ttl_s: how long record and files are kept after the end; None means the gateway's setting. max_ahead: refuse
+    when more jobs than this are waiting. max_attempts: how often it may be handed to a worker. idempotency_key: the
+    same key of the same owner gives the first job again. body: what came in place of a valid input; it tells
+    submissions with one key apart and is not kept.
     """
 
     owner: str
@@ -71,6 +72,7 @@ class NewJob:
     extra: Mapping[str, Any] = field(default_factory=dict)
     low_priority: bool = False
     start_within_s: float | None = None
+    end_within_s: float | None = None
     execution_timeout_s: float | None = None
     result_ttl_s: float | None = None
     file_ttl_s: float | None = None

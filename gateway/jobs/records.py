@@ -31,6 +31,7 @@ def new_row(new: NewJob, policy: Policy, now: float) -> dict[str, Any]:
         "max_attempts": _given(new.max_attempts, policy.max_attempts),
         "created_at": now,
         "start_within_s": new.start_within_s,
+        "end_within_s": new.end_within_s,
         "execution_timeout_s": _given(new.execution_timeout_s, policy.execution_timeout_s),
         "result_ttl_s": _given(new.result_ttl_s, policy.result_ttl_s),
         "file_ttl_s": _given(new.file_ttl_s, policy.file_ttl_s),

@@ -51,7 +51,7 @@ class Store:
         self._lock = _lock(folder) if exclusive else None
         try:
             connection = self._open()
-            self.migrate("jobs", [queries("gateway.jobs")["schema"]])
+            self.migrate("jobs", [queries("gateway.jobs")[version] for version in ("schema", "deadline")])
             self._mark_made()
         except BaseException:
             self._unlock()

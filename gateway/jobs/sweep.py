@@ -61,7 +61,7 @@ class Sweep:
         if now - self._last > self._stall_s:
             self._board.leases.shift(now - self._last)
         self._last = now
-        over = [held for held in self._board.leases if held.expires <= now or held.must_end <= now]
+        over = [held for held in self._board.leases if held.expires <= now or held.ends <= now]
         late = self._board.late(now)
         await asyncio.gather(*map(self._end_run, over), *map(self._end_wait, late))
 
@@ -97,7 +97,7 @@ class Sweep:
 
     async def _end_run(self, held: Held) -> None:
         self._board.stop(held)
-        if held.must_end <= self._board.clock.monotonic():
+        if held.ends <= self._board.clock.monotonic():
             failure = Failure.of(ExecutionTimeout())
             lines = list(self._board.events.lines(held.ticket.id))
             await self._handout.end(held, End(State.FAILED, failure=failure, lines=lines))

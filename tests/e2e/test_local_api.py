@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import requests
@@ -27,16 +29,16 @@ def answers(url: str) -> bool:
         return False
 
 
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    home = tmp_path_factory.mktemp("api")
+@contextlib.contextmanager
+def local_api(home: Path, **environment: str) -> Iterator[str]:
+    """The URL of the SDK's API around a worker of its own."""
     port = free_port()
     arguments = ["--rp_serve_api", "--rp_api_host", "127.0.0.1", "--rp_api_port", str(port)]
     with (home / "log").open("wb") as log:
         server = subprocess.Popen(
             [sys.executable, *HANDLER, *arguments],
             cwd=home,
-            env=clean_environment(home),
+            env=clean_environment(home) | environment,
             stdout=log,
             stderr=subprocess.STDOUT,
         )
@@ -48,6 +50,12 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         server.kill()
         server.wait()
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with local_api(tmp_path_factory.mktemp("api")) as url:
+        yield url
 
 
 def test_a_good_job_is_200_with_its_pictures(api: str) -> None:

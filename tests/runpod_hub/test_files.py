@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from handler.settings import Settings
 from handler.storage.settings import StorageSettings
 from schemas.request import parse_request
+from tests.e2e.jobs import small
+from tests.support.worker import clean_environment
 
 FOLDER = Path(__file__).parents[2] / ".runpod"
 POOLS = {"AMPERE_16", "AMPERE_24", "ADA_24", "AMPERE_48", "ADA_48_PRO", "AMPERE_80", "ADA_80_PRO", "HOPPER_141"}
@@ -150,3 +154,18 @@ def test_an_empty_field_of_the_form_means_unset(monkeypatch: pytest.MonkeyPatch)
     for name in ("FOOOCUS_CHECKPOINT", "FOOOCUS_CONCURRENCY", "FOOOCUS_MODELS_DIR"):
         monkeypatch.setenv(name, "")
     assert Settings() == Settings.model_construct()
+
+
+def test_the_file_the_hub_looks_for_starts_the_worker(tmp_path: Path) -> None:
+    """From any folder, and without the project on the path."""
+    environment = clean_environment(tmp_path) | {"FOOOCUS_WARM_UP": "false"}
+    del environment["PYTHONPATH"]
+    job = json.dumps({"input": small(2, sync_mode=False)})
+    command = [sys.executable, "-u", str(FOLDER / "handler.py"), "--test_input", job]
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    assert len(list((tmp_path / "outputs").rglob("*.png"))) == 1
+
+
+def test_it_has_a_readme_and_a_dockerfile_beside_it() -> None:
+    assert all((FOLDER.parent / name).is_file() for name in ("README.md", "Dockerfile"))

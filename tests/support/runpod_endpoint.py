@@ -1,6 +1,7 @@
 """A RunPod Serverless endpoint as its client API shows it: documented limits, and faults on demand.
 
-No worker is behind it: a test says what becomes of each job. `faults["status"]` and so on hold what the next calls of
+No worker is behind it: a test says what becomes of each job, or `output` does: then every job has it when it is first
+asked for. `faults["status"]` and so on hold what the next calls of
 an operation meet, one each. `/bucket/<name>` serves what a test put into `bucket`.
 """
 
@@ -16,6 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.support.rates import Rates
 
 KEY = "rpa_SECRETKEYOFTHETESTS"
 ENDPOINT = "ab12cd34"
@@ -58,7 +61,10 @@ class Call:
 
 @dataclass
 class RunpodStub:
-    """The endpoint. `only`: the keys `/run` takes beside `input`; None: any. aged_s: how far its clock is ahead."""
+    """The endpoint. `only`: the keys `/run` takes beside `input`; None: any. aged_s: how far its clock is ahead.
+
+    output: what every job ends with, unless it is None. rates: what it grants; other calls are answered with 429.
+    """
 
     url: str = ""
     jobs: dict[str, StubJob] = field(default_factory=dict)
@@ -67,6 +73,8 @@ class RunpodStub:
     bucket: dict[str, bytes] = field(default_factory=dict)
     only: set[str] | None = None
     aged_s: float = 0.0
+    output: dict[str, Any] | None = None
+    rates: Rates = field(default_factory=Rates)
 
     def reset(self) -> None:
         """As it was at its start, its address apart."""
@@ -97,6 +105,8 @@ class RunpodStub:
         )
         if job is None or not kept:
             return 404, {"error": "job not found"}
+        if operation == "status" and job.ended_at is None and self.output is not None:
+            self.show(job, "COMPLETED", output=self.output)
         if operation == "cancel" and job.ended_at is None:
             self.show(job, "CANCELLED")
         return 200, job.shown
@@ -139,6 +149,16 @@ class _Handler(BaseHTTPRequestHandler):
             self._call(stub, parts[2], parts[3], data)
 
     def _call(self, stub: RunpodStub, operation: str, job: str, data: bytes) -> None:
+        rates = stub.rates
+        if not rates.begin(operation, time.monotonic()):
+            self._json(429, {"error": "too many requests"})
+            return
+        try:
+            self._answer(stub, operation, job, data)
+        finally:
+            rates.end(operation)
+
+    def _answer(self, stub: RunpodStub, operation: str, job: str, data: bytes) -> None:
         stub.calls.append(Call(operation, job, dict(self.headers), time.monotonic()))
         fault = stub.faults[operation].popleft() if stub.faults[operation] else None
         if fault is not None:

@@ -133,7 +133,7 @@ def _new_job(principal: Principal, endpoint: str, asked: RunRequest, extra: dict
     """The job without its webhooks."""
     policy = asked.policy
     if asked.s3Config is not None:
-        extra = {**extra, OWN_BUCKET: asked.s3Config.model_dump()}
+        extra = {**extra, OWN_BUCKET: asked.s3Config.model_dump(exclude_none=True)}
     return NewJob(
         owner=principal.id,
         door=DOOR,
@@ -141,7 +141,7 @@ def _new_job(principal: Principal, endpoint: str, asked: RunRequest, extra: dict
         input=asked.input if isinstance(asked.input, dict) else {},
         extra=extra,
         low_priority=policy.lowPriority,
-        start_within_s=None if policy.ttl is None else policy.ttl / 1000,
+        end_within_s=None if policy.ttl is None else policy.ttl / 1000,
         execution_timeout_s=None if policy.executionTimeout is None else policy.executionTimeout / 1000,
     )
 

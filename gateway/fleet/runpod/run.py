@@ -17,7 +17,7 @@ from gateway.fleet.runpod.notes import Notes
 from gateway.fleet.runpod.pace import Backoff
 from gateway.fleet.runpod.record import LOST, Record, outcome
 from gateway.fleet.runpod.transport import Transport
-from gateway.fleet.runpod.waiting import unless, waited
+from gateway.fleet.runpod.waiting import WAIT_S, unless, waited
 from gateway.jobs.jobs import Jobs
 from gateway.jobs.model import Failure, Lease, LogLine, Progress
 from schemas.errors import FooocusError, InternalError, PayloadTooLarge, StoreUnavailable
@@ -36,10 +36,6 @@ UNKNOWN = 3
 
 LONGEST_WAIT_S = 10.0
 """A job for which the endpoint asks for more patience than this returns to the queue meanwhile."""
-
-
-WAIT_S = 25 * 3600.0
-"""The platform itself drops a job a day after it came; this is for when nothing is heard of it any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from gateway.files.files import Files
 from gateway.files.inputs import referred
@@ -16,6 +17,7 @@ from gateway.files.model import StoredFile
 from gateway.files.names import safe_name
 from gateway.fleet.fleet import OWN_BUCKET
 from gateway.fleet.runpod.download import Downloads, NotFetched
+from gateway.fleet.runpod.waiting import WAIT_S
 from gateway.hosts import is_loopback, name_of
 from gateway.jobs.model import Job, Lease
 from gateway.settings import Settings
@@ -30,8 +32,8 @@ MAX_BODY = 10_000_000
 """Bytes of a job the platform takes (`/run`)."""
 
 SHORTEST_MS = 5_000
-LENT_S = 6 * 3600.0
-"""How much longer than a job's own time its inputs can be read: it may wait for a worker there."""
+FETCHED_PORTS = ("", "80", "443")
+"""As a URL names them: the only ports at which workers read links."""
 
 
 class Transport:
@@ -100,7 +102,7 @@ class Transport:
         """The file itself if all who know its address may read it, else a copy of this kind for the job's time."""
         if file.public:
             return file
-        data, ttl_s = await self._files.read(file), lease.job.execution_timeout_s + LENT_S
+        data, ttl_s = await self._files.read(file), lease.job.execution_timeout_s + WAIT_S
         copy = await self._files.add(data, name=file.name, owner=file.owner, ttl_s=ttl_s)
         self._lent.setdefault(lease.id, []).append(copy)
         return copy
@@ -136,11 +138,12 @@ class Transport:
 
 
 def _reachable(public_url: str | None) -> str | None:
-    """The public URL, unless its host is an address only this machine or network has."""
-    host = name_of(public_url.partition("://")[2].partition("/")[0]) if public_url else ""
+    """The public URL, unless its host is an address only this machine or network has, or workers refuse its port."""
+    authority = urlsplit(public_url or "").netloc
+    host, port = name_of(authority), authority.rpartition("]")[2].partition(":")[2]
     is_address = ":" in host or host.replace(".", "").isdigit()
     near = is_loopback(host) or (is_address and not is_permitted(host, allow_private=False))
-    return public_url.rstrip("/") if public_url and not near else None
+    return public_url.rstrip("/") if public_url and port in FETCHED_PORTS and not near else None
 
 
 def _policy(job: Job) -> dict[str, Any]:

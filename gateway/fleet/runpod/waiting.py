@@ -1,4 +1,4 @@
-"""Waiting that an event cuts short."""
+"""How long a job can wait there, and waiting here that an event cuts short."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+WAIT_S = 25 * 3600.0
+"""The platform itself drops a job a day after it came; this is for when nothing is heard of it any more, and how much
+longer than a job's own time what it needs from us is kept."""
 
 
 async def unless(halt: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:

@@ -127,8 +127,10 @@ def test_the_asynchronous_client(base: str) -> None:
     assert asyncio.run(run())["job"]["input"] == PROMPT
 
 
-def test_a_bucket_of_the_clients_reaches_the_worker(base: str) -> None:
+@pytest.mark.parametrize("complete", [True, False])
+def test_a_bucket_of_the_clients_reaches_the_worker(base: str, complete: bool) -> None:
     bucket = {"accessId": "id", "accessSecret": "secret", "bucketName": "b", "endpointUrl": "https://s3.example.com"}
+    bucket |= {"objectPath": "pictures/today", "region": "eu-west-1"} if complete else {}
     record = requests.post(f"{base}/fooocus/runsync", json={"input": PROMPT, "s3Config": bucket}, timeout=30).json()
     assert record["output"]["job"]["s3Config"] == bucket
 
@@ -137,6 +139,30 @@ def test_a_policy_ends_a_job_that_runs_too_long(base: str) -> None:
     body = {"input": {**PROMPT, "sleep": 60}, "policy": {"executionTimeout": 5000}}
     record = requests.post(f"{base}/fooocus/runsync", json=body, timeout=60).json()
     assert record["status"] == "TIMED_OUT"
+
+
+def test_ttl_ends_jobs_that_run_and_jobs_that_wait(base: str, endpoint: Endpoint) -> None:
+    policy = {"ttl": 10_000}
+    running, waiting = (endpoint.run({"input": {**PROMPT, "sleep": 60}, "policy": policy}) for _ in range(2))
+    until(lambda: running.status() == "IN_PROGRESS")
+    record = requests.get(f"{base}/fooocus/status-sync/{running.job_id}?wait=30000", timeout=60).json()
+    assert record["status"] == "TIMED_OUT"
+    assert 8_000 < record["delayTime"] + record["executionTime"] < 15_000
+    record = requests.get(f"{base}/fooocus/status-sync/{waiting.job_id}?wait=30000", timeout=60).json()
+    assert (record["status"], "executionTime" in record) == ("TIMED_OUT", False)
+    assert endpoint.run_sync(PROMPT, timeout=30)["job"]["input"] == PROMPT
+
+
+def test_a_job_of_low_priority_lets_others_go_first(base: str, endpoint: Endpoint) -> None:
+    blocker = endpoint.run({"input": {**PROMPT, "sleep": 1.5}})
+    until(lambda: blocker.status() == "IN_PROGRESS")
+    low = endpoint.run({"input": {**PROMPT, "sleep": 0.5}, "policy": {"lowPriority": True}})
+    normal = endpoint.run({"input": {**PROMPT, "sleep": 0.5}})
+    records = [
+        requests.get(f"{base}/fooocus/status-sync/{job.job_id}?wait=30000", timeout=60).json() for job in (low, normal)
+    ]
+    assert [record["status"] for record in records] == ["COMPLETED"] * 2
+    assert records[0]["delayTime"] > records[1]["delayTime"]
 
 
 def test_unknown_jobs_and_bodies_are_told_apart(base: str) -> None:

@@ -211,6 +211,32 @@ async def test_a_start_deadline_met_once_is_met(jobs: Jobs, clock: HandClock) ->
     assert await state(jobs, lease) is State.QUEUED
 
 
+async def test_a_job_has_so_long_in_all(jobs: Jobs, clock: HandClock) -> None:
+    """Waiting, running, and waiting again after its worker was lost."""
+    lease, waiting = await started(jobs, end_within_s=50), await jobs.submit(new(end_within_s=45))
+    await pass_time(jobs, clock, 20)
+    await jobs.renew("w1", [lease.id])
+    jobs.hold_off(lease.id, "w1", 3600)
+    await pass_time(jobs, clock, 26)
+    assert await state(jobs, lease) is State.RUNNING
+    assert (await jobs.get(waiting.id)).failure == Failure.of(StartTimeout())
+    await pass_time(jobs, clock, 5)
+    assert (await jobs.get(lease.job.id)).failure == Failure.of(ExecutionTimeout())
+    assert await jobs.stops("w1", 1) == [lease.id]
+
+
+async def test_such_a_job_ends_in_the_line_it_has_returned_to(jobs: Jobs, clock: HandClock) -> None:
+    lease = await started(jobs, end_within_s=50, start_within_s=5)
+    assert await jobs.give_back(lease.id)
+    await pass_time(jobs, clock, 49)
+    assert await state(jobs, lease) is State.QUEUED
+    await pass_time(jobs, clock, 2)
+    assert (await jobs.get(lease.job.id)).failure == Failure.of(StartTimeout())
+    assert (await jobs.retry(lease.job.id)).state is State.QUEUED
+    await pass_time(jobs, clock, 60)
+    assert await state(jobs, lease) is State.QUEUED
+
+
 async def test_a_surviving_worker_may_finish_after_a_restart(open_jobs: Open, clock: HandClock) -> None:
     lease = await started(await open_jobs())
     clock.advance(5)
@@ -240,8 +266,10 @@ async def test_deadlines_survive_a_restart(open_jobs: Open, clock: HandClock) ->
     jobs = await open_jobs()
     running = await started(jobs, execution_timeout_s=50)
     waiting = await jobs.submit(new(start_within_s=50))
+    brief = await jobs.submit(new(end_within_s=45))
     clock.advance(40)
     jobs = await open_jobs()
     await pass_time(jobs, clock, 11)
     assert (await jobs.get(running.job.id)).failure == Failure.of(ExecutionTimeout())
     assert (await jobs.get(waiting.id)).failure == Failure.of(StartTimeout())
+    assert (await jobs.get(brief.id)).failure == Failure.of(StartTimeout())

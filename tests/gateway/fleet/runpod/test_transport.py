@@ -4,6 +4,7 @@ public gateway, and in the end always among our own files."""
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -116,14 +117,38 @@ def test_an_endpoint_that_takes_no_other_keys_gets_none(tmp_path: Path, stub: Ru
     assert len(stub.of("run")) == 3
 
 
-@pytest.mark.parametrize("address", ["http://10.0.0.5:8888", "http://[fd00::1]:80", "http://localhost:1"])
-def test_an_address_of_this_network_is_not_public(address: str, tmp_path: Path, stub: RunpodStub) -> None:
+@pytest.mark.parametrize("address", [
+    "http://10.0.0.5", "http://[fd00::1]:80", "http://localhost",
+    "http://1.1.1.1:8888", "http://[2606:4700::1111]:8888", "https://gateway.example:8443/base",
+])  # fmt: skip
+def test_an_address_that_workers_cannot_read_is_not_public(address: str, tmp_path: Path, stub: RunpodStub) -> None:
     stub.reset()
     with fronting(tmp_path / "data", stub, public_url=address) as near:
         job = near.submit({"image_url": upload(near)})
         assert near.arrived().body["input"] == {"image_url": data_uri(PNG)}
         assert "uploadUrl" not in near.arrived().body
         ended_with(near, job, [])
+
+
+@pytest.mark.parametrize("address", ["http://1.1.1.1:80", "http://[2606:4700::1111]", "https://gateway.example:443"])
+def test_an_address_at_a_usual_port_is(address: str, tmp_path: Path, stub: RunpodStub) -> None:
+    stub.reset()
+    with fronting(tmp_path / "data", stub, public_url=address) as far:
+        job = far.submit({"image_url": upload(far)})
+        assert far.arrived().body["input"]["image_url"].startswith(f"{address}/files/")
+        assert far.arrived().body["uploadUrl"].startswith(f"{address}/files/leases/")
+        ended_with(far, job, [])
+
+
+def test_a_lent_picture_can_be_read_for_as_long_as_its_job_may_wait(public: Fronted) -> None:
+    """The platform holds a job for a day before it starts."""
+    job = public.submit({"image_url": data_uri(PNG + bytes(100_000))})
+    url = public.arrived().body["input"]["image_url"].replace(PUBLIC, public.served.url)
+    lent = public.served.run(public.served.gateway.files.resolve(url))
+    assert lent is not None
+    assert lent.expires_at is not None
+    assert lent.expires_at > time.time() + 24 * 3600 + job.execution_timeout_s
+    ended_with(public, job, [])
 
 
 def stored(fronted: Fronted, job: Job, index: int = 0) -> bytes:
