@@ -23,7 +23,7 @@ from handler.engine import checkpoint, device, failures
 from handler.engine.conditioning import Side, TextEncoder
 from handler.engine.features import DEFAULT_FEATURES, Features
 from handler.engine.freeu import freeu
-from handler.engine.lora.file import LoraFiles, verify
+from handler.engine.lora.file import LoraFiles
 from handler.engine.lora.stack import LoraStack, applied_to_all
 from handler.engine.picture import Picture
 from handler.engine.preview import Preview
@@ -46,7 +46,6 @@ from handler.engine.vaes import Vaes
 from handler.models_folders import holder
 from handler.plan.plan import GuidancePlan, ImagePlan, OutputPlan, Plan, RefinerPlan, SamplingPlan
 from schemas.enums import OutputFormat, Performance, Sampler, Scheduler
-from schemas.errors import Location
 
 if TYPE_CHECKING:
     from handler.engine.control.guides import Guides
@@ -138,10 +137,6 @@ class Engine:
         """Render one tiny picture, so that the first job finds every kernel and buffer ready."""
         for _ in self.render(WARM_UP, lambda step: None):
             pass
-
-    def check_lora(self, path: Path, loc: Location) -> None:
-        """Raise ModelLoadError at `loc` unless the file is a well-formed LoRA."""
-        verify(path, loc)
 
     def render(self, plan: Plan, on_step: OnStep) -> Iterator[Picture]:
         """Yield the plan's pictures one by one.
