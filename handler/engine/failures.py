@@ -38,6 +38,8 @@ def translated(release: Callable[[], None]) -> Iterator[None]:
 def classify(error: BaseException) -> FooocusError | None:
     """The failure `error` stands for, None when it is not the device's."""
     text = str(error)
+    if isinstance(error, OutOfMemory):
+        return error
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return OutOfMemory()
     if isinstance(error, RuntimeError) and _allocation_failed(text):
@@ -47,6 +49,11 @@ def classify(error: BaseException) -> FooocusError | None:
     if isinstance(error, RuntimeError) and any(mark in text for mark in _BROKEN_CONTEXT):
         return DeviceLost()
     return None
+
+
+def ran_out(error: BaseException) -> bool:
+    """Whether `error` says that memory did not suffice."""
+    return isinstance(classify(error), OutOfMemory)
 
 
 def _allocation_failed(text: str) -> bool:
