@@ -59,6 +59,18 @@ def given_room(make: Callable[[], Iterator[T]], release: Callable[[], bool]) -> 
     yield from make()
 
 
+def or_smaller(whole: Callable[[], T], smaller: Callable[[], T]) -> T:
+    """`whole()`, or where memory does not suffice for it, `smaller()`."""
+    try:
+        return whole()
+    except Exception as error:
+        if not ran_out(error):
+            raise
+        error.__traceback__ = None
+    free()
+    return smaller()
+
+
 def classify(error: BaseException) -> FooocusError | None:
     """The failure `error` stands for, None when it is not the device's."""
     text = str(error)
