@@ -18,6 +18,7 @@ from handler.engine.engine import Engine
 from handler.engine.engines import Engines
 from handler.engine.expansion import find_expander
 from handler.engine.features import Features
+from handler.engine.lora.file import verify
 from handler.generation import Generation
 from handler.gpu import GpuThread
 from handler.inpaint_files import InpaintLibrary
@@ -67,7 +68,7 @@ def start_worker(settings: Settings, storage: StorageSettings) -> Worker:
     generation = Generation(
         gpu=gpu,
         render=engines.render,
-        sources=_plan_sources(settings, checkpoint, roots, engine),
+        sources=_plan_sources(settings, checkpoint, roots),
         image_policy=image_policy,
         choose_store=_storage(settings, storage),
         progress=_progress(settings),
@@ -111,7 +112,7 @@ def _check_safety(settings: Settings) -> bool:
     return settings.safety_policy is not SafetyPolicy.OFF
 
 
-def _plan_sources(settings: Settings, checkpoint: Path, roots: tuple[Path, ...], engine: Engine) -> Any:
+def _plan_sources(settings: Settings, checkpoint: Path, roots: tuple[Path, ...]) -> Any:
     prompts = PromptSources(
         styles=load_styles(BUNDLED, settings.styles_dir),
         expand=find_expander(roots) or pick_words,
@@ -126,7 +127,7 @@ def _plan_sources(settings: Settings, checkpoint: Path, roots: tuple[Path, ...],
             max_bytes=settings.max_lora_bytes,
             total_s=settings.lora_timeout_s,
         ),
-        verify=engine.check_lora,
+        verify=verify,
     )
     folders = ModelsFolders(settings.models_dir, settings.volume_dir)
     return lambda: PlanSources(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import torch
 
+from handler.engine.failures import free
 from schemas.errors import DeviceLost, OutOfMemory
 
 AMPERE = (8, 0)
@@ -64,16 +66,20 @@ def memory_format(device: torch.device) -> torch.memory_format:
 
 def require_memory(device: torch.device, needed: int) -> None:
     """Raise OutOfMemory now rather than have the system kill the worker halfway. `needed` is in bytes."""
-    free = _free(device)
-    if free is not None and needed > free:
-        raise OutOfMemory(f"the model needs {needed / 2**30:.1f} GiB of memory and {free / 2**30:.1f} GiB are free")
+    left = _free(device)
+    if needed > left:
+        free()  # Torch keeps what was let go of, and the driver counts that as taken.
+        left = _free(device)
+    if needed > left:
+        raise OutOfMemory(f"the model needs {needed / 2**30:.1f} GiB of memory and {left / 2**30:.1f} GiB are free")
 
 
-def _free(device: torch.device) -> int | None:
+def _free(device: torch.device) -> float:
+    """Bytes; infinity where it cannot be told."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     table = Path("/proc/meminfo")
     if not table.exists():
-        return None
+        return math.inf
     rows = dict(line.split(":", 1) for line in table.read_text().splitlines())
     return int(rows["MemAvailable"].split()[0]) * 1024

@@ -23,7 +23,7 @@ from handler.engine import checkpoint, device, failures
 from handler.engine.conditioning import Side, TextEncoder
 from handler.engine.features import DEFAULT_FEATURES, Features
 from handler.engine.freeu import freeu
-from handler.engine.lora.file import LoraFiles, verify
+from handler.engine.lora.file import LoraFiles
 from handler.engine.lora.stack import LoraStack, applied_to_all
 from handler.engine.picture import Picture
 from handler.engine.preview import Preview
@@ -46,7 +46,6 @@ from handler.engine.vaes import Vaes
 from handler.models_folders import holder
 from handler.plan.plan import GuidancePlan, ImagePlan, OutputPlan, Plan, RefinerPlan, SamplingPlan
 from schemas.enums import OutputFormat, Performance, Sampler, Scheduler
-from schemas.errors import Location
 
 if TYPE_CHECKING:
     from handler.engine.control.guides import Guides
@@ -139,17 +138,18 @@ class Engine:
         for _ in self.render(WARM_UP, lambda step: None):
             pass
 
-    def check_lora(self, path: Path, loc: Location) -> None:
-        """Raise ModelLoadError at `loc` unless the file is a well-formed LoRA."""
-        verify(path, loc)
-
     def render(self, plan: Plan, on_step: OnStep) -> Iterator[Picture]:
         """Yield the plan's pictures one by one.
 
-        What `on_step` raises ends the job. Whatever happens, the model is afterwards as it was before.
+        What `on_step` raises ends the job. Whatever happens, the model is afterwards as it was before. Where memory
+        does not suffice for the first of them beside what other jobs left in it, that is dropped and all begins anew.
         Raises ModelLoadError (a LoRA, refiner or VAE that does not fit), OutOfMemory, DeviceLost, SafetyCheckFailed.
         """
-        with failures.translated(self._release), torch.inference_mode(), ExitStack() as patches:
+        with failures.translated(self._release):
+            yield from failures.given_room(lambda: self._pictures(plan, on_step), self._release)
+
+    def _pictures(self, plan: Plan, on_step: OnStep) -> Iterator[Picture]:
+        with torch.inference_mode(), ExitStack() as patches:
             for uov in plan.uov:
                 if not uov.diffused:
                     yield self._checked(plan, self._starts.enlarged(uov, on_step), plan.images[0].seed)
@@ -188,13 +188,15 @@ class Engine:
         network = UnetNetwork(self._model.unet)
         return material.guides.around(network, self._model, patches) if material.guides else network
 
-    def _release(self) -> None:
-        """Drop what can be made again."""
+    def _release(self) -> bool:
+        """Drop what can be made again. Returns whether any of it was large."""
+        large = self._shelf.bytes + self._loras.bytes
         self._shelf.clear()
         self._starts.forget()
         self._loras.forget()
         self._texts.forget()
         self._refiners.forget()
+        return large > 0
 
     def _refiners_of(self, plan: Plan) -> list[tuple[RefinerPlan, Refiner]]:
         """One, or none; also where its turn never comes."""

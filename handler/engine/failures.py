@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 
@@ -18,9 +19,11 @@ _BROKEN_CONTEXT = (
     "CUDA error", "device-side assert", "illegal memory access", "CUBLAS_STATUS", "CUDNN_STATUS", "device lost",
 )  # fmt: skip
 
+T = TypeVar("T")
+
 
 @contextmanager
-def translated(release: Callable[[], None]) -> Iterator[None]:
+def translated(release: Callable[[], object]) -> Iterator[None]:
     """Turn torch's exceptions into OutOfMemory (after `release()` dropped what can be made again) or DeviceLost."""
     try:
         yield
@@ -35,9 +38,44 @@ def translated(release: Callable[[], None]) -> Iterator[None]:
         raise failure from None
 
 
+def given_room(make: Callable[[], Iterator[T]], release: Callable[[], bool]) -> Iterator[T]:
+    """What `make()` yields. Where memory runs out before the first of it, it is made once more.
+
+    release: drops what can be made again, and says whether there was anything; where not, the failure passes through.
+    """
+    begun = False
+    try:
+        for item in make():
+            begun = True
+            yield item
+        return
+    except Exception as error:
+        if begun or not ran_out(error):
+            raise
+        error.__traceback__ = None
+        if not release():
+            raise
+    free()
+    yield from make()
+
+
+def or_smaller(whole: Callable[[], T], smaller: Callable[[], T]) -> T:
+    """`whole()`, or where memory does not suffice for it, `smaller()`."""
+    try:
+        return whole()
+    except Exception as error:
+        if not ran_out(error):
+            raise
+        error.__traceback__ = None
+    free()
+    return smaller()
+
+
 def classify(error: BaseException) -> FooocusError | None:
     """The failure `error` stands for, None when it is not the device's."""
     text = str(error)
+    if isinstance(error, OutOfMemory):
+        return error
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return OutOfMemory()
     if isinstance(error, RuntimeError) and _allocation_failed(text):
@@ -47,6 +85,11 @@ def classify(error: BaseException) -> FooocusError | None:
     if isinstance(error, RuntimeError) and any(mark in text for mark in _BROKEN_CONTEXT):
         return DeviceLost()
     return None
+
+
+def ran_out(error: BaseException) -> bool:
+    """Whether `error` says that memory did not suffice."""
+    return isinstance(classify(error), OutOfMemory)
 
 
 def _allocation_failed(text: str) -> bool:

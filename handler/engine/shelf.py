@@ -8,8 +8,7 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from handler.engine.failures import free
-from schemas.errors import OutOfMemory
+from handler.engine.failures import free, ran_out
 
 
 class Kept(Protocol):
@@ -56,10 +55,12 @@ class Shelf:
         with torch.inference_mode(False), torch.no_grad():
             try:
                 return make()
-            except (OutOfMemory, torch.OutOfMemoryError):
-                if not self._items:
+            except Exception as error:
+                if not ran_out(error):
                     raise
-            self.clear()
+                error.__traceback__ = None  # It keeps alive what was half made.
+            self._items.clear()
+            free()
             return make()
 
     def _trim(self) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from handler.engine import device as devices
 from handler.engine.esrgan import Esrgan, esrgan
-from handler.engine.failures import classify, free
+from handler.engine.failures import free, ran_out
 from handler.engine.layout import batch_of_one
 from handler.engine.pickled import read_catalogued
 from handler.engine.shelf import parameter_bytes
@@ -98,7 +98,7 @@ class Upscaler:
             try:
                 return self.enlarge(picture, tile, on_tile)
             except (RuntimeError, MemoryError) as error:
-                if not isinstance(classify(error), OutOfMemory):
+                if not ran_out(error):
                     raise
                 error.__traceback__ = None  # It keeps the failed tile's tensors alive.
             if tile <= self.smallest_tile:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
+from handler.engine.failures import or_smaller
 from handler.engine.layout import batch_of_one
 from handler.engine.tiles import tiled
 from schemas.errors import InternalError
@@ -31,7 +33,7 @@ Draw = Callable[[torch.Size], Tensor]
 def encode(vae: AutoencoderKL, pixels: np.ndarray, draw: Draw) -> Tensor:
     """A sample of the posterior, as Fooocus takes it, not its mode. float32 [1, 4, h // 8, w // 8].
 
-    pixels: uint8 [h, w, 3]; sides that are no multiples of 8 are cropped at the centre.
+    pixels: uint8 [h, w, 3]; sides that are no multiples of 8 are cropped at the centre. See `sample_posterior`.
     """
     return sample_posterior(vae, _input(vae, pixels), draw)
 
@@ -48,23 +50,15 @@ def encode_tiled(
 
     `draw` is asked once per tile, pass by pass, row by row.
     """
-    x, y = tile
-    picture = _input(vae, pixels)
-    passes = ((x, y), (2 * x, y // 2), (x // 2, 2 * y))
-
-    def sampled(part: Tensor) -> Tensor:
-        return sample_posterior(vae, part, draw)
-
-    results = [tiled(picture, sampled, each, overlap, 1 / FACTOR) for each in passes]
-    return torch.stack(results).mean(dim=0)
+    return _encoded_in_tiles(_input(vae, pixels), lambda part: _sample(_posterior(vae, part), draw), tile, overlap)
 
 
 @torch.no_grad()
 def decode(vae: AutoencoderKL, latent: Tensor) -> np.ndarray:
     """latent: [1, 4, h, w] -> uint8 [8 h, 8 w, 3].
 
-    Should the VAE's number type overflow, the picture is decoded once more in float32. Raises InternalError when
-    it is not finite then either.
+    Should the VAE's number type overflow, the picture is decoded once more in float32; should memory run out, in
+    tiles. Raises InternalError when it is not finite even in float32.
     """
     return to_uint8(decode_float(vae, latent))
 
@@ -72,7 +66,10 @@ def decode(vae: AutoencoderKL, latent: Tensor) -> np.ndarray:
 @torch.no_grad()
 def decode_float(vae: AutoencoderKL, latent: Tensor) -> Tensor:
     """As `decode`, float32 [1, 8 h, 8 w, 3] in 0..1."""
-    return _shown(_finite(vae, latent, _decoded))
+    return or_smaller(
+        lambda: _shown(_finite(vae, latent, _decoded)),
+        lambda: decode_tiled_float(vae, latent),
+    )
 
 
 @torch.no_grad()
@@ -113,10 +110,35 @@ def _input(vae: AutoencoderKL, pixels: np.ndarray) -> Tensor:
 
 
 def sample_posterior(vae: AutoencoderKL, picture: Tensor, draw: Draw) -> Tensor:
-    """What the encoder gives for a picture [1, 3, h, w] in -1..1."""
+    """What the encoder gives for a picture [1, 3, h, w] in -1..1.
+
+    Where memory does not suffice, the encoder looks at it in tiles; the noise is that of the whole.
+    """
+    posterior = partial(_posterior, vae)
+    return _sample(or_smaller(lambda: posterior(picture), lambda: _encoded_in_tiles(picture, posterior)), draw)
+
+
+def _encoded_in_tiles(
+    picture: Tensor,
+    encoder: Callable[[Tensor], Tensor],
+    tile: tuple[int, int] = (ENCODE_TILE, ENCODE_TILE),
+    overlap: int = ENCODE_OVERLAP,
+) -> Tensor:
+    """The mean of what three passes of `encoder` over the picture [1, 3, h, w] give."""
+    x, y = tile
+    passes = ((x, y), (2 * x, y // 2), (x // 2, 2 * y))
+    return torch.stack([tiled(picture, encoder, each, overlap, 1 / FACTOR) for each in passes]).mean(dim=0)
+
+
+def _posterior(vae: AutoencoderKL, picture: Tensor) -> Tensor:
+    """float32 [1, 8, h // 8, w // 8]: mean and standard deviation of each value of the latent."""
     posterior = vae.encode(picture.to(vae.dtype)).latent_dist
-    mean = posterior.mean.float()
-    return mean + posterior.std.float() * draw(mean.shape).to(mean)
+    return torch.cat([posterior.mean, posterior.std], dim=1).float()
+
+
+def _sample(posterior: Tensor, draw: Draw) -> Tensor:
+    mean, std = posterior.chunk(2, dim=1)
+    return mean + std * draw(mean.shape).to(mean)
 
 
 def _decoded(vae: AutoencoderKL, latent: Tensor) -> Tensor:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import shutil
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +22,10 @@ from handler.installed import checkpoint_library
 from handler.job import Worker
 from handler.models_folders import ModelsFolders
 from handler.plan.build import PlanSources
-from handler.start import DEMO_BUNDLE, DEMO_CHECKPOINT
+from handler.settings import Settings
+from handler.start import DEMO_BUNDLE, DEMO_CHECKPOINT, start_worker
+from handler.storage.settings import StorageSettings
+from schemas.request import TextToImageRequest
 
 SMALL = {
     "prompt": "a red circle on a blue background", "aspect_ratio": "128x128", "styles": [], "seed": 7, "loras": [],
@@ -110,3 +115,14 @@ def test_one_that_is_broken_costs_its_job_only(worker: Worker, load: Counted) ->
     assert (answer["status"], answer["detail"][0]["loc"]) == (422, ["body", "advanced", "base_model"])
     assert str(load.roots[1]) not in str(answer)
     assert picture(run(worker)).tobytes() == usual.tobytes()
+
+
+def test_a_worker_as_it_is_started_keeps_one_checkpoint_in_memory(load: Counted) -> None:
+    settings = Settings(models_dir=load.roots[1], device="cpu", warm_up=False, safety_policy="off")
+    worker = start_worker(settings, StorageSettings())
+    engines = worker.runners[TextToImageRequest].__self__.render.__self__
+    first = weakref.ref(engines.get(DEMO_CHECKPOINT))
+    job = {**SMALL, "sync_mode": True, "advanced": {"overwrite_step": 1, "base_model": "other"}}
+    assert "images" in asyncio.run(worker.handle({"id": "job", "input": job}))
+    gc.collect()
+    assert first() is None

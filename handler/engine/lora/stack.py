@@ -75,6 +75,11 @@ class LoraStack:
         with swapped(self._model, self._merged[1] if stack else {}, stack):
             yield
 
+    @property
+    def bytes(self) -> int:
+        """What the merged weights occupy."""
+        return sum(tensor.nbytes for tensor in self._merged[1].values())
+
     def forget(self) -> None:
         """Drop the merged weights, to free memory. Not to be called inside `applied`."""
         self._merged = ((), {})

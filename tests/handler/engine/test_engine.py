@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from io import BytesIO
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from handler.engine.engine import Engine
+from handler.engine.lora.file import verify
 from handler.engine.step import Interrupted, Step
 from handler.plan.build import PlanSources, build_plan
 from handler.plan.plan import Plan
@@ -124,6 +127,53 @@ def test_out_of_memory_is_told_and_survived(engine: Engine, plan: Plan) -> None:
     assert np.array_equal(render(engine, plan)[0], expected)
 
 
+@dataclass
+class Full:
+    """A UNet's memory: too small for as long as something lies on the shelf."""
+
+    engine: Engine
+    failures: int = 0
+
+    def __call__(self, module: torch.nn.Module, inputs: object) -> None:
+        if self.engine._shelf.bytes:
+            self.failures += 1
+            raise torch.OutOfMemoryError
+
+
+def test_what_other_jobs_left_in_memory_makes_room(engine: Engine, plan: Plan) -> None:
+    expected, full = render(engine, plan)[0], Full(engine)
+    engine._shelf.get("another job's", lambda: SimpleNamespace(bytes=1))
+    with engine._model.unet.register_forward_pre_hook(full):
+        assert np.array_equal(render(engine, plan)[0], expected)
+    assert full.failures == 1
+
+
+def test_a_picture_too_large_for_all_memory_fails_once_more_only(engine: Engine, plan: Plan) -> None:
+    calls = []
+
+    def fail(module: torch.nn.Module, inputs: object) -> None:
+        calls.append(1)
+        raise torch.OutOfMemoryError
+
+    for kept, expected in ((True, 2), (False, 1)):
+        engine._release()
+        if kept:
+            engine._shelf.get("another job's", lambda: SimpleNamespace(bytes=1))
+        calls.clear()
+        with engine._model.unet.register_forward_pre_hook(fail), pytest.raises(OutOfMemory):
+            render(engine, replace(plan, loras=()))
+        assert len(calls) == expected
+
+
+def test_pictures_that_are_made_are_not_made_again(engine: Engine, plan: Plan) -> None:
+    two = replace(plan, images=(plan.images[0],) * 2)
+    pictures = engine.render(two, lambda step: None)
+    next(pictures)
+    engine._shelf.get("another job's", lambda: SimpleNamespace(bytes=1))
+    with engine._model.unet.register_forward_pre_hook(Full(engine)), pytest.raises(OutOfMemory):
+        next(pictures)
+
+
 def test_a_picture_does_not_depend_on_its_place_in_the_job(engine: Engine, guided: Plan) -> None:
     first = guided.images[0]
     other = replace(first, seed=first.seed + 1)
@@ -132,8 +182,8 @@ def test_a_picture_does_not_depend_on_its_place_in_the_job(engine: Engine, guide
     assert np.array_equal(alone, behind)
 
 
-def test_the_demo_loras_are_all_usable(engine: Engine) -> None:
+def test_the_demo_loras_are_all_usable() -> None:
     files = sorted((DEMO_BUNDLE / "loras").glob("*.safetensors"))
     assert len(files) >= 4
     for file in files:
-        engine.check_lora(file, ("body", "loras", 0, "path"))
+        verify(file, ("body", "loras", 0, "path"))

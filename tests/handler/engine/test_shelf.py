@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import dataclass
 
 import pytest
@@ -60,6 +62,29 @@ def test_where_memory_is_short_everything_else_goes() -> None:
         return Block(20)
 
     assert shelf.get("new", make).bytes == shelf.bytes == 20
+
+
+def test_it_tries_again_also_when_there_is_nothing_to_drop() -> None:
+    """What the rest of the process let go of is given back in between."""
+    garbage = Cycle()
+    held = weakref.ref(garbage)
+    del garbage
+
+    def make() -> Block:
+        if held():
+            raise torch.OutOfMemoryError
+        return Block(20)
+
+    gc.disable()
+    try:
+        assert Shelf(1000).get("new", make).bytes == 20
+    finally:
+        gc.enable()
+
+
+class Cycle:
+    def __init__(self) -> None:
+        self.itself = self
 
 
 def test_a_failure_leaves_the_rest() -> None:

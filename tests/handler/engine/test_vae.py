@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 import torch
+from diffusers import AutoencoderKL
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import conv2d, interpolate
@@ -15,6 +16,7 @@ from torch.nn.functional import conv2d, interpolate
 from handler.engine import vae as codec
 from handler.engine.checkpoint import SdxlModel
 from handler.engine.tiles import tiled
+from handler.start import DEMO_CHECKPOINT
 from schemas.errors import InternalError
 from tests.support.golden import Case, assert_close, cases, load_case
 
@@ -118,3 +120,63 @@ def test_what_is_no_picture_is_an_error(dtype: torch.dtype, tiny: SdxlModel) -> 
     vae.decoder = Overflowing(vae.decoder, torch.nan, always=True)
     with pytest.raises(InternalError):
         codec.decode(vae, torch.zeros(1, 4, 2, 2))
+
+
+class TooLarge:
+    """A network's memory, too small for the first call."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, module: torch.nn.Module, inputs: object) -> None:
+        self.calls += 1
+        if self.calls == 1:
+            raise torch.OutOfMemoryError
+
+
+@pytest.fixture
+def demo() -> AutoencoderKL:
+    """Trained, so that a tile looks like its part of the whole."""
+    return AutoencoderKL.from_pretrained(DEMO_CHECKPOINT / "vae").eval()
+
+
+def scene(height: int, width: int) -> np.ndarray:
+    """uint8 [height, width, 3]: smooth colours with a disc."""
+    rows, columns = np.mgrid[:height, :width]
+    ground = np.stack([rows * 255 / height, columns * 255 / width, np.full((height, width), 90)], axis=2)
+    ground[(rows - height / 2) ** 2 + (columns - width / 2) ** 2 < (height / 4) ** 2] = (220, 40, 40)
+    return ground.astype(np.uint8)
+
+
+def test_a_latent_too_large_for_memory_is_decoded_in_tiles(demo: AutoencoderKL) -> None:
+    latent = codec.encode(demo, scene(600, 680), torch.zeros)
+    whole, limited = codec.decode(demo, latent), TooLarge()
+    with demo.decoder.register_forward_pre_hook(limited):
+        tiles = codec.decode(demo, latent)
+    assert limited.calls > 4
+    # Normalisation looks at a tile where it looked at the whole.
+    assert np.abs(tiles.astype(int) - whole.astype(int)).mean() < 0.1 * whole.std()
+
+
+def test_a_picture_too_large_for_memory_is_encoded_in_tiles_with_the_noise_of_the_whole(demo: AutoencoderKL) -> None:
+    shapes = []
+
+    def draw(shape: torch.Size) -> Tensor:
+        shapes.append(shape)
+        return torch.zeros(shape)
+
+    pixels = scene(600, 680)
+    whole, limited = codec.encode(demo, pixels, draw), TooLarge()
+    with demo.encoder.register_forward_pre_hook(limited):
+        tiles = codec.encode(demo, pixels, draw)
+    assert limited.calls > 4
+    assert shapes == [whole.shape] * 2
+    assert (tiles - whole).abs().mean() < 0.05 * whole.std()
+
+
+def test_what_memory_has_no_room_for_even_in_tiles_is_told(tiny: SdxlModel) -> None:
+    def fail(module: torch.nn.Module, inputs: object) -> None:
+        raise torch.OutOfMemoryError
+
+    with tiny.vae.decoder.register_forward_pre_hook(fail), pytest.raises(torch.OutOfMemoryError):
+        codec.decode(tiny.vae, torch.zeros(1, 4, 2, 2))
