@@ -62,7 +62,7 @@ def start_worker(settings: Settings, storage: StorageSettings) -> Worker:
         )
     gpu = GpuThread()
     engines = Engines(partial(_load_engine, settings, roots))
-    engine = gpu.run_now(lambda: first_engine(engines, checkpoint, settings.warm_up))
+    gpu.run_now(lambda: first_engine(engines, checkpoint, settings.warm_up))
     decode.warm_up()
     image_policy = FetchPolicy(allow_private=settings.allow_private_urls)
     generation = Generation(
