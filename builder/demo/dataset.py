@@ -31,7 +31,7 @@ CURRICULUM = (
 )
 # Share of plain sentences, from this part of the training on, and of fragments; the rest is drawn from the whole
 # grammar, with so many pairs.
-SIMPLE = ((0.0, 1.0), (0.35, 0.55))
+SIMPLE = ((0.0, 1.0), (0.35, 0.55), (0.7, 0.25))
 FRAGMENTS = 0.04
 PAIRS = 0.15
 DRAW_SCALE = 4

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from builder.demo import score_features, train_control, train_ip_adapter
+from builder.demo import score_features, showcase, train_control, train_ip_adapter
 from builder.demo.bundle import FOLDER, read
 from builder.demo.image_prompts import write_adapter, write_encoder, write_negative
 from builder.demo.parts import training_command
@@ -30,6 +30,11 @@ def register(commands: Any) -> None:
     features.add_argument("--feature", choices=tuple(score_features.FEATURES), help="only this one")
     features.add_argument("--performance", default="Extreme Speed")
     features.set_defaults(run=_score_features)
+    pictures = commands.add_parser("showcase", help="write one picture of everything a worker does with pictures")
+    pictures.add_argument("--bundle", type=Path, default=FOLDER)
+    pictures.add_argument("--out", type=Path, default=Path("features.png"))
+    pictures.add_argument("--performance", default="Extreme Speed")
+    pictures.set_defaults(run=_showcase)
 
 
 def _control(options: argparse.Namespace) -> None:
@@ -56,3 +61,8 @@ def _score_features(options: argparse.Namespace) -> None:
         for name in names:
             found = score_features.score(worker, name, options.pictures, **settings)
             print(json.dumps({name: found}), flush=True)
+
+
+def _showcase(options: argparse.Namespace) -> None:
+    with running(options.bundle) as worker:
+        showcase.sheet(worker, options.performance).save(options.out)
