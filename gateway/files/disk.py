@@ -57,7 +57,7 @@ class Disk:
         return await self._write(data, max_size, move)
 
     async def _write(self, data: Chunks, max_size: int, end: Callable[[Sink], T]) -> T:
-        sink = await self.run(self.sink)
+        sink = await self._opened()
         try:
             async for chunk in _chunks(data):
                 if sink.size + len(chunk) > max_size:
@@ -66,6 +66,15 @@ class Disk:
             return await self.run(lambda: end(sink))
         except BaseException:
             sink.discard()
+            raise
+
+    async def _opened(self) -> Sink:
+        """A new blob to write, of which nothing is left if the caller is cancelled while a thread makes it."""
+        opening = asyncio.ensure_future(self.run(self.sink))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_discard)
             raise
 
     def join(self, pieces: Iterator[bytes]) -> Blob:
@@ -131,6 +140,11 @@ class Disk:
             raise StorageFull
         with disk_errors():
             return Sink(self._incoming / new_id())
+
+
+def _discard(opening: asyncio.Future[Sink]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().discard()
 
 
 async def _chunks(data: Chunks) -> AsyncIterator[bytes]:
