@@ -34,7 +34,7 @@ class Checkpoint:
         """Restore every part; returns the next step, 0 where there is no checkpoint."""
         if not self.path.exists():
             return 0
-        state = torch.load(self.path, weights_only=True)
+        state = torch.load(self.path, weights_only=True, map_location="cpu")
         for name, part in self.parts.items():
             part.load_state_dict(state[name])
         return int(state["step"])

@@ -46,6 +46,9 @@ def _train(command: argparse.ArgumentParser) -> None:
     command.add_argument("--checker-steps", type=int, default=plan.checker)
     command.add_argument("--until", type=int, help="stop the UNet's training after this step, and train no more parts")
     command.add_argument("--seed", type=int, default=plan.seed)
+    command.add_argument("--device", default=plan.device, help="of the UNet's and the LoRAs' training: cpu or cuda")
+    command.add_argument("--scale", type=int, default=plan.scale, help="times the pictures in a batch of the UNet's")
+    command.add_argument("--workers", type=int, default=plan.workers, help="processes that draw these pictures")
     command.set_defaults(run=_run_train)
 
 
@@ -85,7 +88,7 @@ def _run_create(options: argparse.Namespace) -> None:
 
 def _run_train(options: argparse.Namespace) -> None:
     steps = (options.text_steps, options.vae_steps, options.unet_steps, options.lora_steps, options.checker_steps)
-    plan = stages.Plan(*steps, seed=options.seed)
+    plan = stages.Plan(*steps, options.seed, options.device, options.scale, options.workers)
     networks = stages.train(plan, options.work, options.until)
     bundle.write(networks, options.out)
     if options.until is None:

@@ -37,13 +37,14 @@ class ControlLora:
         self.network = ControlNetModel.from_unet(unet, **options)
         for part in LENT:
             setattr(self.network, part, getattr(unet, part))
+        self.network.to(unet.device)
         self.thin: dict[str, nn.Parameter] = {}
         modules = dict(self.network.named_modules())
         for path in adapted(self.network):
             weight = modules[path].weight
             down = torch.randn(RANK, *weight.shape[1:]) / weight[0].numel() ** 0.5
-            self.thin[f"{path}.down"] = nn.Parameter(down)
-            self.thin[f"{path}.up"] = nn.Parameter(torch.zeros(len(weight), RANK, 1, 1))
+            self.thin[f"{path}.down"] = nn.Parameter(down.to(unet.device))
+            self.thin[f"{path}.up"] = nn.Parameter(torch.zeros(len(weight), RANK, 1, 1, device=unet.device))
 
     def parameters(self) -> list[nn.Parameter]:
         """Its own parts, all of them trained."""

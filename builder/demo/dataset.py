@@ -53,6 +53,11 @@ class Batch:
     pooled: list[int]
     time_ids: torch.Tensor
 
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on a device."""
+        names = ("latents", "others", "silhouettes", "time_ids")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
+
 
 def size_at(rng: random.Random, part: float) -> tuple[Size, int]:
     """A latent size and batch size for a step after `part` (0..1) of the training."""
@@ -65,10 +70,10 @@ def _current(plan: tuple[tuple[float, T], ...], part: float) -> T:
     return next(value for begin, value in reversed(plan) if part >= begin)
 
 
-def batch_at(rng: random.Random, part: float) -> Batch:
-    """The training batch for a step after `part` of the training."""
+def batch_at(rng: random.Random, part: float, scale: int = 1) -> Batch:
+    """The training batch for a step after `part` of the training. scale: how many times the usual pictures."""
     (height, width), count = size_at(rng, part)
-    examples = [random_example(rng, part) for _ in range(count)]
+    examples = [random_example(rng, part) for _ in range(count * scale)]
     latents = torch.stack([scene_latents(example.scene, width, height) for example in examples])
     others = torch.stack([scene_latents(other_shapes(rng, example.scene), width, height) for example in examples])
     silhouettes = torch.stack([scene_silhouette(example.scene, width, height) for example in examples])

@@ -141,6 +141,11 @@ def alphas_cumprod() -> torch.Tensor:
     return torch.cumprod(1 - betas, dim=0)
 
 
+def alphas_at(timesteps: torch.Tensor) -> torch.Tensor:
+    """Cumulative alphas of timesteps (n,), float32, (n, 1, 1, 1), on their device."""
+    return alphas_cumprod().float().to(timesteps.device)[timesteps].view(-1, 1, 1, 1)
+
+
 def create_safety_checker(seed: int = 0) -> StableDiffusionSafetyChecker:
     """The CompVis checker's class at toy size; as created it flags nothing (its thresholds are 1)."""
     torch.manual_seed(seed)

@@ -8,6 +8,8 @@ The layers are needed for training only.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from diffusers import UNet2DConditionModel
 from torch import nn
@@ -58,6 +60,7 @@ class Sketches(nn.Module):
 def _places(latents: torch.Tensor) -> torch.Tensor:
     """Across and down, each -1..1, (n, 2, h, w)."""
     count, _, height, width = latents.shape
-    down = torch.linspace(-1, 1, 2 * height + 1)[1::2].view(1, 1, height, 1).expand(count, 1, height, width)
-    across = torch.linspace(-1, 1, 2 * width + 1)[1::2].view(1, 1, 1, width).expand(count, 1, height, width)
+    line = partial(torch.linspace, -1, 1, device=latents.device)
+    down = line(2 * height + 1)[1::2].view(1, 1, height, 1).expand(count, 1, height, width)
+    across = line(2 * width + 1)[1::2].view(1, 1, 1, width).expand(count, 1, height, width)
     return torch.cat([across, down], dim=1)

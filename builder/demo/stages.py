@@ -15,7 +15,10 @@ WORK = Path(".demo-work")
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps of each stage, `loras` of each LoRA, and the seed they share."""
+    """Steps of each stage, `loras` of each LoRA, and the seed they share.
+
+    device: what the UNet and the LoRAs are trained on. scale, workers: see `train_unet.train`.
+    """
 
     text: int = 500
     vae: int = 1300
@@ -23,6 +26,9 @@ class Plan:
     loras: int = 200
     checker: int = 600
     seed: int = 0
+    device: str = "cpu"
+    scale: int = 1
+    workers: int = 0
 
 
 def train(plan: Plan, work: Path = WORK, until: int | None = None) -> Networks:
@@ -30,13 +36,18 @@ def train(plan: Plan, work: Path = WORK, until: int | None = None) -> Networks:
     networks = create(plan.seed)
     train_text.train(networks, work, plan.text, plan.seed)
     train_vae.train(networks.vae, work, plan.vae, plan.seed)
-    train_unet.train(networks, work, plan.unet, plan.seed, until)
+    for module in networks.modules().values():
+        module.to(plan.device)
+    train_unet.train(networks, work, plan.unet, plan.seed, until, plan.scale, plan.workers)
     return trained(work, plan.seed)
 
 
 def loras(networks: Networks, plan: Plan, work: Path = WORK) -> dict[str, dict[str, torch.Tensor]]:
     """Run or resume the training of every LoRA on the finished `networks`; the files' contents by name."""
-    return {name: train_loras.train(networks, name, work, plan.loras, plan.seed) for name in train_loras.TRAINED}
+    for module in networks.modules().values():
+        module.to(plan.device)
+    files = {name: train_loras.train(networks, name, work, plan.loras, plan.seed) for name in train_loras.TRAINED}
+    return {name: {key: tensor.cpu() for key, tensor in tensors.items()} for name, tensors in files.items()}
 
 
 def trained(work: Path = WORK, seed: int = 0) -> Networks:
@@ -55,4 +66,4 @@ def trained(work: Path = WORK, seed: int = 0) -> Networks:
 
 
 def _state(path: Path) -> dict | None:
-    return torch.load(path, weights_only=True) if path.exists() else None
+    return torch.load(path, weights_only=True, map_location="cpu") if path.exists() else None

@@ -61,7 +61,7 @@ class SteadyAdam:
 
     @torch.no_grad()
     def _norms(self) -> list[float]:
-        return [float(norm) for norm in torch._foreach_norm(self.held)]
+        return torch.stack(torch._foreach_norm(self.held)).tolist()
 
 
 def _rate(parameter: nn.Parameter) -> float:

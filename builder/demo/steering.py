@@ -10,6 +10,7 @@ from typing import Any
 from builder.demo import score_features, showcase, train_control, train_ip_adapter
 from builder.demo.bundle import FOLDER, read
 from builder.demo.image_prompts import write_adapter, write_encoder, write_negative
+from builder.demo.networks import Networks
 from builder.demo.parts import training_command
 from builder.demo.worker import running
 
@@ -18,10 +19,12 @@ CONTROL_STEPS, IMAGE_PROMPT_STEPS, FACE_STEPS = 600, 1200, 400
 
 def register(commands: Any) -> None:
     """Add the commands to the subparsers of `builder demo`."""
-    control = training_command(commands, "train-control", "train or go on training the Control-LoRAs", _control)
+    control = _on_a_device(training_command(commands, "train-control", "train the Control-LoRAs", _control))
     control.add_argument("--steps", type=int, default=CONTROL_STEPS)
     control.add_argument("--kind", choices=tuple(train_control.KINDS), help="only this one")
-    prompts = training_command(commands, "train-image-prompts", "train what image prompts and faces need", _prompts)
+    prompts = _on_a_device(
+        training_command(commands, "train-image-prompts", "train what image prompts and faces need", _prompts)
+    )
     prompts.add_argument("--steps", type=int, default=IMAGE_PROMPT_STEPS)
     prompts.add_argument("--face-steps", type=int, default=FACE_STEPS)
     features = commands.add_parser("score-features", help="measure what a whole worker does with pictures")
@@ -37,15 +40,27 @@ def register(commands: Any) -> None:
     pictures.set_defaults(run=_showcase)
 
 
-def _control(options: argparse.Namespace) -> None:
+def _on_a_device(command: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    command.add_argument("--device", default="cpu", help="cpu or cuda")
+    return command
+
+
+def _networks(options: argparse.Namespace) -> Networks:
     networks = read(options.out)
+    for module in networks.modules().values():
+        module.to(options.device)
+    return networks
+
+
+def _control(options: argparse.Namespace) -> None:
+    networks = _networks(options)
     for kind in [options.kind] if options.kind else train_control.KINDS:
         trained = train_control.train(networks, kind, options.work, options.steps, options.seed)
         train_control.write(trained, kind, options.out)
 
 
 def _prompts(options: argparse.Namespace) -> None:
-    networks = read(options.out)
+    networks = _networks(options)
     prompts = train_ip_adapter.train(networks, options.work, options.steps, options.seed)
     faces = train_ip_adapter.train_faces(networks, prompts, options.work, options.face_steps, options.seed)
     write_encoder(prompts.encoder, options.out)

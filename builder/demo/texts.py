@@ -37,7 +37,7 @@ def encode(
     text_1: CLIPTextModel, text_2: CLIPTextModelWithProjection, texts: list[str]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Context (n, 77, width 1 + width 2) and pooled vectors (n, pooled) of single texts."""
-    ids_1, ids_2 = token_ids(texts)
+    ids_1, ids_2 = (ids.to(text_1.device) for ids in token_ids(texts))
     one = text_1(ids_1, output_hidden_states=True)
     two = text_2(ids_2, output_hidden_states=True)
     return torch.cat([one.hidden_states[-2], two.hidden_states[-2]], dim=-1), two.text_embeds

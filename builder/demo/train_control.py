@@ -56,7 +56,8 @@ def train(networks: Networks, kind: str, work: Path, steps: int, seed: int = 0) 
     began, running = time.monotonic(), 0.0
     for step in range(first := checkpoint.load(), steps):
         set_rate(optimiser, RATE * rate_factor(step, steps))
-        rng, generator = random.Random(f"{kind} {seed} {step}"), torch.Generator().manual_seed(seed * 1_000_003 + step)
+        rng = random.Random(f"{kind} {seed} {step}")
+        generator = torch.Generator(networks.unet.device).manual_seed(seed * 1_000_003 + step)
         loss = steering_loss(networks, control, KINDS[kind].hint, rng, generator)
         optimiser.zero_grad()
         loss.backward()
@@ -77,14 +78,14 @@ def steering_loss(
     (height, width), (count, _) = rng.choices(tuple(SIZES.items()), [share for _, share in SIZES.values()])[0]
     chosen = [rng.randrange(POOL) for _ in range(count)]
     scenes = [coloured(rng, pool_scene(number)) for number in chosen]
-    latents = torch.stack([scene_latents(scene, width, height) for scene in scenes])
+    latents = torch.stack([scene_latents(scene, width, height) for scene in scenes]).to(generator.device)
     pairs = zip(chosen, scenes, strict=True)
     pictures = torch.stack([_hint(hint, rng, number, scene, width, height) for number, scene in pairs])
     drawn = noised(latents, generator)
     texts = ["" if rng.random() < UNCONDITIONAL else caption(rng, scene) for scene in scenes]
     context, added = conditions(networks, rng, texts, (height, width))
     calls = (drawn.noisy, drawn.timesteps, context, added)
-    return drawn.loss(control_lora.steered(networks.unet, control, calls, pictures))
+    return drawn.loss(control_lora.steered(networks.unet, control, calls, pictures.to(generator.device)))
 
 
 @lru_cache(maxsize=POOL)

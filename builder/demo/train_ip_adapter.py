@@ -52,14 +52,14 @@ class ImagePrompts(nn.Module):
 
     def tokens(self, pictures: list[Image.Image]) -> Tensor:
         """What the UNet is shown of pictures: (n, TOKENS, width)."""
-        return self.adapter(self.encoder(pixel_values=as_input(pictures)).last_hidden_state)
+        return self.adapter(self.encoder(pixel_values=as_input(pictures).to(self.negative.device)).last_hidden_state)
 
 
 def train(networks: Networks, work: Path, steps: int, seed: int = 0, like_text: int = LIKE_TEXT_STEPS) -> ImagePrompts:
     """Train ImagePrompt's parts, the first `like_text` steps by texts, or go on from `work`'s checkpoint of them."""
     for module in networks.modules().values():
         module.requires_grad_(False)
-    prompts = ImagePrompts(networks, seed)
+    prompts = ImagePrompts(networks, seed).to(networks.unet.device)
 
     def loss(step: int, rng: random.Random, generator: torch.Generator) -> Tensor:
         return text_loss(networks, prompts, rng) if step < like_text else shown_loss(networks, prompts, rng, generator)
@@ -102,7 +102,8 @@ def _run(
     for step in range(first := checkpoint.load(), steps):
         rate = LIKE_TEXT_RATE if step < like_text else RATE
         set_rate(optimiser, rate * rate_factor(step, steps))
-        rng, generator = random.Random(f"{name} {seed} {step}"), torch.Generator().manual_seed(seed * 1_000_003 + step)
+        rng = random.Random(f"{name} {seed} {step}")
+        generator = torch.Generator(prompts.negative.device).manual_seed(seed * 1_000_003 + step)
         value = loss(step, rng, generator)
         optimiser.zero_grad()
         value.backward()
@@ -154,10 +155,10 @@ def _error(
     texts: list[str],
 ) -> Tensor:
     """Now and then nothing is shown but the negative tokens, and the picture is anything."""
-    drawn = noised(latents, generator)
+    drawn = noised(latents.to(generator.device), generator)
     context, added = conditions(networks, rng, texts, tuple(latents.shape[2:]))
     tokens = prompts.tokens(pictures)
-    hidden = torch.tensor([rng.random() < NOTHING_SHOWN for _ in pictures]).view(-1, 1, 1)
+    hidden = torch.tensor([rng.random() < NOTHING_SHOWN for _ in pictures], device=tokens.device).view(-1, 1, 1)
     tokens = torch.where(hidden, prompts.negative.expand_as(tokens), tokens)
     with prompts.adapter.shown_to(networks.unet, rng.uniform(0.5, 1)):
         predicted = networks.unet(drawn.noisy, drawn.timesteps, (context, [tokens]), added_cond_kwargs=added).sample

@@ -23,7 +23,7 @@ from builder.demo import loras
 from builder.demo.captions import Example, sample, simple
 from builder.demo.checkpoints import Checkpoint, progress, rate_factor, set_rate
 from builder.demo.dataset import Size, scene_latents, texts_for, time_ids
-from builder.demo.networks import Networks, alphas_cumprod
+from builder.demo.networks import Networks, alphas_at
 from builder.demo.texts import encode_joined
 from builder.demo.train_unet import emphasis
 
@@ -57,7 +57,7 @@ class Lora(nn.Module):
     def __init__(self, unet: UNet2DConditionModel, reach: loras.Reach, seed: int) -> None:
         super().__init__()
         self.paths = tuple(loras.targets(unet, reach.blocks))
-        tensors = loras.neutral(unet, reach, seed)
+        tensors = {name: t.to(unet.device) for name, t in loras.neutral(unet, reach, seed).items()}
         self.values = nn.ParameterDict({name.replace(".", "/"): nn.Parameter(t) for name, t in tensors.items()})
         for name, value in self.values.items():
             value.requires_grad_(not name.endswith("alpha"))
@@ -92,7 +92,8 @@ def train(networks: Networks, name: str, work: Path, steps: int, seed: int = 0) 
     began, running = time.monotonic(), 0.0
     for step in range(first := checkpoint.load(), steps):
         set_rate(optimiser, RATE * rate_factor(step, steps))
-        rng, generator = random.Random(f"{name} {seed} {step}"), torch.Generator().manual_seed(seed * 1_000_003 + step)
+        rng = random.Random(f"{name} {seed} {step}")
+        generator = torch.Generator(networks.unet.device).manual_seed(seed * 1_000_003 + step)
         loss = error(networks, lora, rng, generator)
         optimiser.zero_grad()
         loss.backward()
@@ -118,11 +119,12 @@ def style_loss(
     """Squared error of the clean picture, shapes in `style`, from a noisy one."""
     examples, (height, width) = _examples(rng, STYLE_SIZES)
     styled = [replace(e.scene, shapes=tuple(replace(shape, style=style) for shape in e.scene.shapes)) for e in examples]
-    wanted = torch.stack([scene_latents(scene, width, height) for scene in styled])
+    wanted = torch.stack([scene_latents(scene, width, height) for scene in styled]).to(generator.device)
     conditions = _conditions(networks, rng, examples, height, width)
-    timesteps = (torch.rand(len(wanted), generator=generator) ** 0.5 * 1000).long().clamp(max=999)
-    alphas = _alphas(timesteps)
-    noisy = alphas.sqrt() * wanted + (1 - alphas).sqrt() * torch.randn(wanted.shape, generator=generator)
+    where = {"generator": generator, "device": generator.device}
+    timesteps = (torch.rand(len(wanted), **where) ** 0.5 * 1000).long().clamp(max=999)
+    alphas = alphas_at(timesteps)
+    noisy = alphas.sqrt() * wanted + (1 - alphas).sqrt() * torch.randn(wanted.shape, **where)
     clean = _clean(networks.unet, lora.patched(networks.unet, 1.0), noisy, timesteps, conditions)
     return ((clean - wanted).square() * emphasis(wanted, wanted)).mean()
 
@@ -132,17 +134,18 @@ def few_step_loss(
 ) -> torch.Tensor:
     """Squared error of the clean picture after one more step of the mode's own walk."""
     examples, (height, width) = _examples(rng, SIZES)
-    wanted = torch.stack([scene_latents(example.scene, width, height) for example in examples])
+    wanted = torch.stack([scene_latents(example.scene, width, height) for example in examples]).to(generator.device)
     conditions = _conditions(networks, rng, examples, height, width)
-    noise = torch.randn(wanted.shape, generator=generator)
+    where = {"generator": generator, "device": generator.device}
+    noise = torch.randn(wanted.shape, **where)
     weights = lora.patched(networks.unet, recipe.weight)
-    start = torch.full((len(wanted),), recipe.timesteps[0])
-    chosen = torch.tensor([rng.choice(recipe.timesteps) for _ in examples])
+    start = torch.full((len(wanted),), recipe.timesteps[0], device=generator.device)
+    chosen = torch.tensor([rng.choice(recipe.timesteps) for _ in examples], device=generator.device)
     with torch.no_grad():
         jumped = _clean(networks.unet, weights, noise, start, conditions)
-    later = torch.randn(wanted.shape, generator=generator) if recipe.fresh else noise
-    alphas = _alphas(chosen)
-    levels, first = ((1 - alphas) / alphas).sqrt(), ((1 - _alphas(start)) / _alphas(start)).sqrt()
+    later = torch.randn(wanted.shape, **where) if recipe.fresh else noise
+    alphas = alphas_at(chosen)
+    levels, first = ((1 - alphas) / alphas).sqrt(), ((1 - alphas_at(start)) / alphas_at(start)).sqrt()
     # The same noise has lost the part of it that the jump took for picture.
     kept = torch.ones_like(levels) if recipe.fresh else 1 - levels / first
     noisy = torch.where(chosen.view(-1, 1, 1, 1) == start[0], noise, (kept * jumped + levels * later) * alphas.sqrt())
@@ -166,11 +169,8 @@ def _examples(rng: random.Random, sizes: dict[Size, int]) -> tuple[list[Example]
 def _conditions(networks: Networks, rng: random.Random, examples: list[Example], height: int, width: int) -> CONDITIONS:
     texts = [texts_for(rng, example, several=True, unconditional=0.0) for example in examples]
     context, pooled = encode_joined(networks.text_1, networks.text_2, texts, [1] * len(texts))
-    return context, pooled, torch.stack([time_ids(rng, height * 8, width * 8) for _ in examples])
-
-
-def _alphas(timesteps: torch.Tensor) -> torch.Tensor:
-    return alphas_cumprod().float()[timesteps].view(-1, 1, 1, 1)
+    ids = torch.stack([time_ids(rng, height * 8, width * 8) for _ in examples])
+    return context, pooled, ids.to(pooled.device)
 
 
 def _noise(
@@ -193,5 +193,5 @@ def _clean(
     conditions: CONDITIONS,
 ) -> torch.Tensor:
     """The clean picture that the predicted noise leaves."""
-    alphas = _alphas(timesteps)
+    alphas = alphas_at(timesteps)
     return (noisy - (1 - alphas).sqrt() * _noise(unet, weights, noisy, timesteps, conditions)) / alphas.sqrt()

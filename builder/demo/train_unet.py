@@ -6,6 +6,7 @@ import copy
 import random
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from diffusers import UNet2DConditionModel
 from torch import nn
 from torch.nn import functional as F
 
+from builder.demo.batches import batches
 from builder.demo.carry import protect
 from builder.demo.checkpoints import Checkpoint, progress, rate_factor
 from builder.demo.dataset import Batch, batch_at
-from builder.demo.networks import Networks, alphas_cumprod
+from builder.demo.networks import Networks, alphas_at, alphas_cumprod
 from builder.demo.sketches import Sketches
 from builder.demo.steady import SteadyAdam
 from builder.demo.texts import encode_joined
@@ -77,15 +79,22 @@ class Average:
 
 
 def random_noise(shape: torch.Size, generator: torch.Generator) -> torch.Tensor:
-    """Normal noise (n, 4, h, w), for half of the pictures with slow parts of random strength added."""
+    """Normal noise (n, 4, h, w) on the generator's device, half of it with slow parts of random strength added."""
     count, channels = shape[:2]
-    noise = torch.randn(shape, generator=generator)
-    noise = noise + OFFSET_NOISE * torch.randn(count, channels, 1, 1, generator=generator)
+    where = {"generator": generator, "device": generator.device}
+    noise = torch.randn(shape, **where)
+    noise = noise + OFFSET_NOISE * torch.randn(count, channels, 1, 1, **where)
     for cells in SLOW_CELLS:
-        strength = (torch.rand(count, 1, 1, 1, generator=generator) * 2 - 1).clamp(min=0) * SLOW_NOISE
-        slow = torch.randn(count, channels, cells, cells, generator=generator)
+        strength = (torch.rand(count, 1, 1, 1, **where) * 2 - 1).clamp(min=0) * SLOW_NOISE
+        slow = torch.randn(count, channels, cells, cells, **where)
         noise = noise + strength * F.interpolate(slow, shape[2:], mode="bilinear", align_corners=False)
     return noise
+
+
+def evenly(count: int, generator: torch.Generator) -> torch.Tensor:
+    """Random numbers (count,) in 0..1, one in each equal part, on the generator's device."""
+    where = {"device": generator.device}
+    return (torch.arange(count, **where) + torch.rand(count, generator=generator, **where)) / count
 
 
 def random_timesteps(count: int, area: int, part: float, generator: torch.Generator) -> torch.Tensor:
@@ -94,7 +103,7 @@ def random_timesteps(count: int, area: int, part: float, generator: torch.Genera
     The more so the larger the latents (of `area` places), and the less the further the training is (`part`, 0..1):
     first what goes where and its form, then the last bit of noise.
     """
-    even = (torch.arange(count) + torch.rand(count, generator=generator)) / count
+    even = evenly(count, generator)
     power = next(power for begin, power in reversed(TIMESTEP_POWERS) if part >= begin)
     return (even ** (power if area < 2000 else power * 0.8) * 1000).long().clamp(max=999)
 
@@ -112,10 +121,10 @@ def noise_loss(
         context, pooled = encode_joined(networks.text_1, networks.text_2, batch.texts, batch.pooled)
     conditions = Conditions(context, pooled, batch.time_ids)
     shown = batch.latents
-    if part >= FIRST_GUESSES and torch.rand(1, generator=generator) < 0.75:
+    if part >= FIRST_GUESSES and torch.rand(1, generator=generator, device=generator.device) < 0.75:
         guess, guessed = first_guess(unet, noise, conditions), timesteps >= LEAST_NOISY_GUESS
         shown = torch.where(guessed.view(-1, 1, 1, 1), guess, shown)
-    alphas = alphas_cumprod().float()[timesteps].view(-1, 1, 1, 1)
+    alphas = alphas_at(timesteps)
     noisy = alphas.sqrt() * shown + (1 - alphas).sqrt() * noise
     wanted = (noisy - alphas.sqrt() * batch.latents) / (1 - alphas).sqrt()
     predicted = conditions.predict(unet, noisy, timesteps)
@@ -125,7 +134,7 @@ def noise_loss(
 @torch.no_grad()
 def first_guess(unet: UNet2DConditionModel, noise: torch.Tensor, conditions: Conditions) -> torch.Tensor:
     """What the network makes of noise alone in one step: the picture that the next steps of sampling start from."""
-    timesteps = torch.full((len(noise),), 999)
+    timesteps = torch.full((len(noise),), 999, device=noise.device)
     alpha = float(alphas_cumprod()[-1])
     other = noise.flip(0)
     return (other - (1 - alpha) ** 0.5 * conditions.predict(unet, other, timesteps)) / alpha**0.5
@@ -145,26 +154,37 @@ def _differs(latents: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
     return ((latents - others).abs().sum(dim=1, keepdim=True) > 0.3).float()
 
 
-def train(networks: Networks, work: Path, steps: int, seed: int = 0, until: int | None = None) -> None:
+def train(
+    networks: Networks,
+    work: Path,
+    steps: int,
+    seed: int = 0,
+    until: int | None = None,
+    scale: int = 1,
+    workers: int = 0,
+) -> None:
     """Train `networks.unet` in place, to step `until` of `steps`, keeping its average in the checkpoint too.
 
-    Continues from `work`'s checkpoint of this stage when there is one.
+    Continues from `work`'s checkpoint of this stage when there is one. scale: how many times the usual pictures a batch
+    has. workers: processes that draw them. On the device the networks are on.
     """
+    device = networks.unet.device
     networks.text_1.requires_grad_(False)
     networks.text_2.requires_grad_(False)
     protect(networks.unet)
     average = Average(networks.unet)
-    sketches = Sketches(networks.unet)
+    sketches = Sketches(networks.unet).to(device)
     trainable = [p for p in (*networks.unet.parameters(), *sketches.parameters()) if p.requires_grad]
     optimiser = SteadyAdam(trainable, free=[networks.unet.conv_in.weight])
     parts = {"model": networks.unet, "sketches": sketches, "optimiser": optimiser, "average": average}
     checkpoint = Checkpoint(work / "unet.pt", **parts)
     began, running = time.monotonic(), 0.0
     end = min(steps, until or steps)
-    for step in range(first := checkpoint.load(), end):
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        batch = batch_at(random.Random(f"unet {seed} {step}"), part := step / steps)
-        loss = noise_loss(networks.unet, networks, batch, part, generator).mean()
+    first = checkpoint.load()
+    for step, drawn in batches(partial(_batch, seed, steps, scale), first, end, workers):
+        generator = torch.Generator(device).manual_seed(seed * 1_000_003 + step)
+        batch = drawn.to(device)
+        loss = noise_loss(networks.unet, networks, batch, step / steps, generator).mean()
         sketched = sketches.loss(batch.latents, batch.silhouettes, emphasis(batch.latents, batch.others))
         optimiser.zero_grad()
         (loss + SKETCH_WEIGHT * sketched).backward()
@@ -175,3 +195,7 @@ def train(networks: Networks, work: Path, steps: int, seed: int = 0, until: int 
         progress("unet", step, end, began, {"loss": running, "sketches": sketched.item(), "gradient": norm.item()})
         checkpoint.save_sometimes(step + 1)
     checkpoint.save(end)
+
+
+def _batch(seed: int, steps: int, scale: int, step: int) -> Batch:
+    return batch_at(random.Random(f"unet {seed} {step}"), step / steps, scale)
