@@ -31,7 +31,7 @@ from tests.support.platform import Platform, serving
 from tests.support.worker import WorkerProcess, running
 
 QUICK = {"FOOOCUS_WARM_UP": "false"}
-JOB_S = 60
+JOB_S = 120
 RUN = "/runpod/v2/fooocus/runsync"
 
 Place = Callable[[Fields], Record]

@@ -4,7 +4,7 @@
 
 Stages are overlays above a root that debootstrap makes, RUN is a chroot, and NAME=VALUE are build arguments. Needs
 Linux, root and debootstrap. The host's pip settings, resolver and certificates are lent to each RUN and stay outside.
-Prints a JSON line for each layer; then the image's command renders a job as the image's user.
+Prints a JSON line for each layer; then the image's command renders a job as each of the users it can have.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ class Build:
 
     def start(self, image: Image, *arguments: str) -> str:
         """What the image's command prints, run as its user."""
-        layer = self._folder / "layers" / "container"
+        layer = self._folder / "layers" / f"container-{image.user}"
         layer.mkdir(parents=True)
         with self._mounted(image, layer) as root, lent(root, LENT[:2]):
             command = shlex.join(["env", "-C", image.folder, *image.command, *arguments])
@@ -243,8 +243,10 @@ def main() -> None:
     report(step="debootstrap", seconds=started)
     build = Build(asked.folder, debian, dict(asked.arguments), asked.lend)
     image = build.image("worker")
-    started = time.monotonic()
-    report(step="job", user=image.user, told=build.start(image, "--test_input", json.dumps(JOB)), seconds=started)
+    for user in ("worker", "root"):
+        started = time.monotonic()
+        told = build.start(replace(image, user=user), "--test_input", json.dumps(JOB))
+        report(step="job", user=user, command=image.command, told=told, seconds=started)
 
 
 if __name__ == "__main__":
