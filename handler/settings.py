@@ -67,9 +67,11 @@ class Settings(BaseSettings):
         int,
         Field(
             ge=0,
-            description="Memory for ControlNets and image prompts kept between jobs; the least recently used go first",
+            description="Memory for what only some jobs need (ControlNets, image prompts, inpaint weights, refiners, "
+            "VAEs, the upscaler, describing) and is kept between jobs; the least recently used goes first. `0`: of a "
+            "GPU, what the model leaves less 8 GiB; of a CPU, 8 GiB",
         ),
-    ] = 8 * 2**30
+    ] = 0
 
     safety_policy: Annotated[
         SafetyPolicy,

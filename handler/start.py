@@ -61,7 +61,8 @@ def start_worker(settings: Settings, storage: StorageSettings) -> Worker:
             "which knows only drawn shapes"
         )
     gpu = GpuThread()
-    engines = Engines(partial(_load_engine, settings, roots))
+    features = _features(settings)
+    engines = Engines(partial(_load_engine, settings, roots, features))
     engine = gpu.run_now(lambda: engines.get(checkpoint))
     if settings.warm_up:
         gpu.run_now(engine.warm_up)
@@ -76,7 +77,8 @@ def start_worker(settings: Settings, storage: StorageSettings) -> Worker:
         progress=_progress(settings),
         safety=settings.safety_policy,
     )
-    description = Description(gpu, Describer(roots, settings.device).describe, image_policy)
+    describer = Describer(roots, settings.device, features.shelf, engines.release)
+    description = Description(gpu, describer.describe, image_policy)
     return Worker(runners(generation, description), settings.max_result_bytes)
 
 
@@ -99,8 +101,8 @@ def model_folders(settings: Settings) -> tuple[Path, tuple[Path, ...]]:
     return folders.find(settings.checkpoint), folders.roots()
 
 
-def _load_engine(settings: Settings, roots: tuple[Path, ...], checkpoint: Path) -> Engine:
-    return Engine.load(checkpoint, roots, settings.device, _check_safety(settings), _features(settings))
+def _load_engine(settings: Settings, roots: tuple[Path, ...], features: Features, checkpoint: Path) -> Engine:
+    return Engine.load(checkpoint, roots, settings.device, _check_safety(settings), features)
 
 
 def _features(settings: Settings) -> Features:
