@@ -31,6 +31,7 @@ from handler.plan.prompt.expansion import pick_words
 from handler.plan.prompt.process import PromptSources
 from handler.plan.prompt.styles import BUNDLED, load_styles
 from handler.plan.prompt.wildcards import Wildcards
+from handler.preload import load_features
 from handler.progress import ConsoleProgress, PostedProgress, Progress, SilentProgress, draining
 from handler.settings import SafetyPolicy, Settings
 from handler.storage.base import Store
@@ -66,18 +67,20 @@ def start_worker(settings: Settings, storage: StorageSettings) -> Worker:
     engine = gpu.run_now(lambda: engines.get(checkpoint))
     if settings.warm_up:
         gpu.run_now(engine.warm_up)
+    sources = _plan_sources(settings, checkpoint, roots)
+    describer = Describer(roots, settings.device, features.shelf, engines.release)
+    gpu.run_now(lambda: load_features(settings.preload, engines.render, sources(), describer.load))
     decode.warm_up()
     image_policy = FetchPolicy(allow_private=settings.allow_private_urls)
     generation = Generation(
         gpu=gpu,
         render=engines.render,
-        sources=_plan_sources(settings, checkpoint, roots),
+        sources=sources,
         image_policy=image_policy,
         choose_store=_storage(settings, storage),
         progress=_progress(settings),
         safety=settings.safety_policy,
     )
-    describer = Describer(roots, settings.device, features.shelf, engines.release)
     description = Description(gpu, describer.describe, image_policy)
     return Worker(runners(generation, description), settings.max_result_bytes)
 

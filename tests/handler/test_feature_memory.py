@@ -23,8 +23,12 @@ from handler.gpu import GpuThread
 from handler.job import Worker
 from handler.media.policy import FetchPolicy
 from handler.plan.build import PlanSources
-from handler.start import DEMO_BUNDLE, DEMO_CHECKPOINT
-from schemas.request import DescribeRequest
+from handler.settings import Preload, Settings
+from handler.start import DEMO_BUNDLE, DEMO_CHECKPOINT, start_worker
+from handler.storage.settings import StorageSettings
+from schemas.errors import ModelMissing
+from schemas.request import DescribeRequest, TextToImageRequest
+from tests.support.controls import CANNY, CPDS, random_controlnet, write_diffusers_folder, write_image_prompts
 from tests.support.requests import mask_with, picture, uri
 
 FAST = {"prompt": "a red circle", "styles": [], "loras": [], "performance": "Lightning", "seed": 5,
@@ -113,6 +117,31 @@ def test_rendering_makes_describing_let_go(make_worker: Callable[..., Worker]) -
     with engine._model.unet.register_forward_pre_hook(full):
         answer(make_worker(render=engine.render))
     assert shelf.bytes == 0
+
+
+def started(models: Path, preload: str) -> Shelf:
+    """The shelf of a worker that has had no job."""
+    settings = Settings(models_dir=models, device="cpu", warm_up=False, safety_policy="off", preload=preload)
+    worker = start_worker(settings, StorageSettings())
+    engines = worker.runners[TextToImageRequest].__self__.render.__self__
+    return engines.get(DEMO_CHECKPOINT)._shelf
+
+
+def test_features_are_loaded_before_the_first_job(tmp_path: Path) -> None:
+    unet = load(Features())._model.unet
+    write_image_prompts(tmp_path, unet)
+    for name in (CANNY, CPDS):
+        write_diffusers_folder(tmp_path / "controlnet" / name, random_controlnet(unet))
+    assert not started(tmp_path, "").bytes
+    shelf = started(tmp_path, ",".join(Preload))
+    kinds = {key[0] if isinstance(key, tuple) else key for key in shelf._items}
+    assert kinds == {"controlnet", "adapter", "encoder", Upscaler, CAPTIONER, TAGGER}
+    assert len(shelf._items) == 8
+
+
+def test_one_that_is_not_installed_is_told_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ModelMissing, match="control-lora-canny-rank128"):
+        started(tmp_path, "canny")
 
 
 def test_the_budget_is_what_a_gpu_has_to_spare(monkeypatch: pytest.MonkeyPatch) -> None:
