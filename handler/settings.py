@@ -6,8 +6,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 class SafetyPolicy(StrEnum):
@@ -16,6 +16,18 @@ class SafetyPolicy(StrEnum):
     BLACKOUT = "blackout"
     FLAG = "flag"
     OFF = "off"
+
+
+class Preload(StrEnum):
+    """A feature whose models can be loaded before the first job."""
+
+    CANNY = "canny"
+    CPDS = "cpds"
+    IMAGE_PROMPT = "image_prompt"
+    FACE_SWAP = "face_swap"
+    UPSCALE = "upscale"
+    INPAINT = "inpaint"
+    DESCRIBE = "describe"
 
 
 class Settings(BaseSettings):
@@ -67,9 +79,20 @@ class Settings(BaseSettings):
         int,
         Field(
             ge=0,
-            description="Memory for ControlNets and image prompts kept between jobs; the least recently used go first",
+            description="Memory for what only some jobs need (ControlNets, image prompts, inpaint weights, refiners, "
+            "VAEs, the upscaler, describing) and is kept between jobs; the least recently used goes first. `0`: of a "
+            "GPU, what the model leaves less 8 GiB; of a CPU, 8 GiB",
         ),
-    ] = 8 * 2**30
+    ] = 0
+
+    preload: Annotated[
+        tuple[Preload, ...],
+        NoDecode,
+        Field(
+            description="Features whose models are loaded before the first job, separated by commas: `canny`, `cpds`, "
+            "`image_prompt`, `face_swap`, `upscale`, `inpaint`, `describe`"
+        ),
+    ] = ()
 
     safety_policy: Annotated[
         SafetyPolicy,
@@ -98,3 +121,8 @@ class Settings(BaseSettings):
     progress_interval_s: Annotated[
         float, Field(ge=0, description="Least seconds between two progress posts of a job")
     ] = 0.5
+
+    @field_validator("preload", mode="before")
+    @classmethod
+    def _separated(cls, value: object) -> object:
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value

@@ -34,6 +34,7 @@ from handler.plan.prompt.expansion import pick_words
 from handler.plan.prompt.process import PromptSources
 from handler.plan.prompt.styles import BUNDLED, load_styles
 from handler.plan.prompt.wildcards import Wildcards
+from handler.preload import load_features
 from handler.progress import ConsoleProgress, PostedProgress, Progress, SilentProgress, draining
 from handler.settings import SafetyPolicy, Settings
 from handler.storage.base import Store
@@ -61,20 +62,24 @@ def start_worker(settings: Settings, storage: StorageSettings) -> Worker:
             "which knows only drawn shapes"
         )
     gpu = GpuThread()
-    engines = Engines(partial(_load_engine, settings, roots))
+    features = _features(settings)
+    engines = Engines(partial(_load_engine, settings, roots, features))
     gpu.run_now(lambda: first_engine(engines, checkpoint, settings.warm_up))
+    sources = _plan_sources(settings, checkpoint, roots)
+    describer = Describer(roots, settings.device, features.shelf, engines.release)
+    gpu.run_now(lambda: load_features(settings.preload, engines.render, sources(), describer.load))
     decode.warm_up()
     image_policy = FetchPolicy(allow_private=settings.allow_private_urls)
     generation = Generation(
         gpu=gpu,
         render=engines.render,
-        sources=_plan_sources(settings, checkpoint, roots),
+        sources=sources,
         image_policy=image_policy,
         choose_store=_storage(settings, storage),
         progress=_progress(settings),
         safety=settings.safety_policy,
     )
-    description = Description(gpu, Describer(roots, settings.device).describe, image_policy)
+    description = Description(gpu, describer.describe, image_policy)
     return Worker(runners(generation, description), settings.max_result_bytes)
 
 
@@ -100,8 +105,8 @@ def first_engine(engines: Engines, checkpoint: Path, warm_up: bool) -> Engine:
     return engine
 
 
-def _load_engine(settings: Settings, roots: tuple[Path, ...], checkpoint: Path) -> Engine:
-    return Engine.load(checkpoint, roots, settings.device, _check_safety(settings), _features(settings))
+def _load_engine(settings: Settings, roots: tuple[Path, ...], features: Features, checkpoint: Path) -> Engine:
+    return Engine.load(checkpoint, roots, settings.device, _check_safety(settings), features)
 
 
 def _features(settings: Settings) -> Features:

@@ -1,4 +1,8 @@
-"""`python -m benchmarks.parity DIR`: exits with 1 when a vector fails or is of no known kind, with 2 for a bad DIR."""
+"""`python -m benchmarks.parity DIR`: exits with 0 when every group was compared and is within its tolerance.
+
+With 1 when a vector fails, is of no known kind or is not covered, or of a group none was compared; with 2 for a DIR
+that is no set of vectors, or holds none.
+"""
 
 from __future__ import annotations
 

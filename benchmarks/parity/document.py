@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchmarks.parity.areas import DEFECTS
 from benchmarks.parity.outcome import Outcome, Status
 from benchmarks.parity.report import Row, omissions, rows
 
@@ -15,8 +16,8 @@ Fooocus 2.5.5 was run in float32 on a CPU with tiny networks of SDXL's layout, a
 recorded. `python -m benchmarks.parity DIR` computes the same with this worker and compares. The table is that of the
 project's own vectors (`tests/data/golden`); `tests/benchmarks` writes it, and fails when it was out of date.
 
-The error is the worst one of a group as a share of its tolerance: 1 would be just within. It is given as the next
-higher power of ten, for the last digits differ from machine to machine.
+The error is the worst one of a group as a share of its tolerance: 1 would be just within. It is rounded up to one
+digit, for the others differ from machine to machine.
 
 | group | vectors | worst error / tolerance | tolerance |
 |---|---|---|---|
@@ -25,9 +26,12 @@ higher power of ten, for the last digits differ from machine to machine.
 TAIL = """
 ## What is not compared, or not to the last digit
 
-- **Recorded defects.** Fooocus samples with the `normal` schedule when `turbo` or `align_your_steps` is asked for, and
-  an overwritten step count does not move its refiner's switch. Here both do what they say; such vectors are counted
-  as "intended differs", by their flags, and their intended twins are compared.
+- **Recorded defects.** Some vectors record a flaw of Fooocus that is not copied. They are counted as "intended
+  differs", by their flags, and where they have an intended twin, that is compared:
+{defects}  - an overwritten step count does not move Fooocus's refiner's switch; here it does
+- **A flaw that is kept.** In metadata of the scheme `a1111`, Fooocus puts " Karras" behind every sampler's label when
+  the scheduler is `karras`, also behind those it means to spare ("Euler Karras"). Files are written as it writes them;
+  both forms are read.
 - **`edm_playground_v2.5`, first picture.** Fooocus takes the range of its Brownian noise from the model before it is
   changed for this scheduler. No seed gives that noise here; with the recorded noise injected the run is the same.
 - **`dpm_adaptive`** chooses its steps from error estimates and so follows the last digits of float32. Its noise levels
@@ -39,8 +43,8 @@ TAIL = """
 - **FaceSwap.** Without the catalogue's detector, eyes are found by OpenCV's cascades and two of the five marks align
   the face. Detection is in no vector.
 - **Encoded pictures.** Fooocus samples the encoder's posterior with a generator nobody seeds; here its noise is the
-  same in every job. With the recorded noise, functions and runs of inpainting are within tolerance; complete requests
-  that inpaint at full size, which this copy does not hold, are not yet: their encoded pictures are 0.4 % off.
+  same in every job. With the recorded noise, functions, runs and complete requests that inpaint, outpaint, vary or
+  upscale are within tolerance.
 - **Float order.** Positive and negative prompt share a call here and stand in another order, as do the sums of the
   guided filter. That is what remains of the error of most runs.
 - **GPU.** Vectors are of a CPU. On a GPU, Fooocus draws later noise there and computes in float16; so does this worker.
@@ -49,8 +53,8 @@ Values of compared cases that have no counterpart here:
 
 """
 
-RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-SMALLEST = -6
+SMALLEST = 1e-6
+"""Errors below are given as this."""
 
 
 def document(outcomes: Sequence[Outcome], classes: Mapping[str, Mapping[str, Any]]) -> str:
@@ -59,7 +63,8 @@ def document(outcomes: Sequence[Outcome], classes: Mapping[str, Mapping[str, Any
     used = sorted({outcome.tolerance_class for outcome in outcomes})
     rules = [f"- `{name}`: {classes[name]['rule']}" for name in used]
     left_out = [f"- {count} × {reason}" for reason, count in sorted(omissions(outcomes).items())]
-    return f"{HEAD}{_lines(table)}\nTolerance classes:\n\n{_lines(rules)}{TAIL}{_lines(left_out)}"
+    tail = TAIL.format(defects=_lines([f"  - {defect.reason}" for defect in DEFECTS.values()]))
+    return f"{HEAD}{_lines(table)}\nTolerance classes:\n\n{_lines(rules)}{tail}{_lines(left_out)}"
 
 
 def _lines(lines: Sequence[str]) -> str:
@@ -73,9 +78,11 @@ def _line(row: Row) -> str:
 
 
 def magnitude(share: float) -> str:
-    """The order of magnitude above a share, as `≤ 10⁻²`."""
+    """A share rounded up to one digit, as `≤ 0.02`."""
     if share == 0:
         return "0"
     if not math.isfinite(share):
         return "beyond"
-    return f"≤ 10{str(max(SMALLEST, math.ceil(math.log10(share)))).translate(RAISED)}"
+    share = max(share, SMALLEST)
+    unit = 10.0 ** math.floor(math.log10(share))
+    return f"≤ {math.ceil(share / unit - 1e-9) * unit:.6f}".rstrip("0").rstrip(".")

@@ -97,8 +97,13 @@ def cases(area: str, root: Path, where: Callable[[Case], bool] = lambda case: Tr
 
 
 def indexed_cases(root: Path) -> list[Case]:
-    """The cases `index.json` lists, in its order. Raises ValueError when the folder holds others or lacks some."""
+    """The cases `index.json` lists, in its order.
+
+    Raises ValueError when there are none, or the folder holds others or lacks some.
+    """
     listed = [entry["path"] for entry in json.loads((root / "index.json").read_text("utf-8"))["cases"]]
+    if not listed:
+        raise ValueError("index.json lists no vectors")
     present = {path.parent.relative_to(root).as_posix() for path in root.glob("*/*/case.json")}
     if present != set(listed):
         raise ValueError(f"index.json and the folder differ in: {', '.join(sorted(present ^ set(listed)))}")

@@ -74,6 +74,12 @@ def require_memory(device: torch.device, needed: int) -> None:
         raise OutOfMemory(f"the model needs {needed / 2**30:.1f} GiB of memory and {left / 2**30:.1f} GiB are free")
 
 
+def spare(device: torch.device) -> int:
+    """Bytes of a GPU that nobody uses, torch's own reserve included."""
+    free()
+    return int(_free(device))
+
+
 def _free(device: torch.device) -> float:
     """Bytes; infinity where it cannot be told."""
     if device.type == "cuda":

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from handler.engine import checkpoint, device, failures
 from handler.engine.conditioning import Side, TextEncoder
-from handler.engine.features import DEFAULT_FEATURES, Features
+from handler.engine.features import Features
 from handler.engine.freeu import freeu
 from handler.engine.lora.file import LoraFiles
 from handler.engine.lora.stack import LoraStack, applied_to_all
@@ -35,7 +35,6 @@ from handler.engine.sampling.loop import sample
 from handler.engine.sampling.network import Network, UnetNetwork
 from handler.engine.sampling.noise import seeded_noise
 from handler.engine.sampling.refining import Handover, second_noise
-from handler.engine.shelf import Shelf
 from handler.engine.start import Start
 from handler.engine.starts import Starts
 from handler.engine.step import OnStep, Step
@@ -99,19 +98,20 @@ class Engine:
         safety: SafetyChecker | None,
         preview: Preview,
         roots: Sequence[Path],
-        features: Features = DEFAULT_FEATURES,
+        features: Features | None = None,
     ) -> None:
         """roots: the models folders, in order of precedence. features: how models that only some jobs need are kept."""
         files = LoraFiles()
         self._roots = roots
-        self._features = features
-        self._shelf = Shelf(features.bytes)
+        self._features = features or Features()
+        self._shelf = self._features.shelf
+        self._shelf.budget = self._features.budget(model.device)
         self._model = model
         self._safety = safety
         self._preview = preview
         self._texts = TextEncoder(model, holder(roots, "embeddings") / "embeddings")
         self._loras = LoraStack(model, files)
-        self._refiners = Refiners(model, preview, roots, files)
+        self._refiners = Refiners(model, preview, roots, files, self._shelf)
         self._starts = Starts(model, roots, self._shelf)
         self._vaes = Vaes(model, self._shelf)
 
@@ -122,7 +122,7 @@ class Engine:
         roots: Sequence[Path],
         device_name: str,
         check_safety: bool,
-        features: Features = DEFAULT_FEATURES,
+        features: Features | None = None,
     ) -> Engine:
         """Load a checkpoint, the safety checker and the preview decoder.
 
@@ -145,8 +145,19 @@ class Engine:
         does not suffice for the first of them beside what other jobs left in it, that is dropped and all begins anew.
         Raises ModelLoadError (a LoRA, refiner or VAE that does not fit), OutOfMemory, DeviceLost, SafetyCheckFailed.
         """
-        with failures.translated(self._release):
-            yield from failures.given_room(lambda: self._pictures(plan, on_step), self._release)
+        with failures.translated(self.release):
+            try:
+                yield from failures.given_room(lambda: self._pictures(plan, on_step), self.release)
+            finally:
+                self._shelf.settle()
+
+    def release(self) -> bool:
+        """Drop what can be made again. Returns whether any of it was large."""
+        large = self._shelf.bytes + self._loras.bytes
+        self._shelf.clear()
+        self._loras.forget()
+        self._texts.forget()
+        return large > 0
 
     def _pictures(self, plan: Plan, on_step: OnStep) -> Iterator[Picture]:
         with torch.inference_mode(), ExitStack() as patches:
@@ -187,16 +198,6 @@ class Engine:
         patches.enter_context(material.start.worn())
         network = UnetNetwork(self._model.unet)
         return material.guides.around(network, self._model, patches) if material.guides else network
-
-    def _release(self) -> bool:
-        """Drop what can be made again. Returns whether any of it was large."""
-        large = self._shelf.bytes + self._loras.bytes
-        self._shelf.clear()
-        self._starts.forget()
-        self._loras.forget()
-        self._texts.forget()
-        self._refiners.forget()
-        return large > 0
 
     def _refiners_of(self, plan: Plan) -> list[tuple[RefinerPlan, Refiner]]:
         """One, or none; also where its turn never comes."""

@@ -31,11 +31,16 @@ class Engines:
     def get(self, path: Path) -> Engine:
         """The engine of a checkpoint. The former one goes before another is loaded: there may be room for one only."""
         if self._engine is None or path != self._path:
+            self.release()
             self._path = self._engine = None
             gc.collect()
             torch.cuda.empty_cache()
             self._engine, self._path = self._load(path), path
         return self._engine
+
+    def release(self) -> bool:
+        """`Engine.release` of the one in memory, if there is one."""
+        return self._engine is not None and self._engine.release()
 
     def render(self, plan: Plan, on_step: OnStep) -> Iterator[Picture]:
         """`Engine.render` of the plan's checkpoint. Raises what that raises, and ModelLoadError at `base_model` for a

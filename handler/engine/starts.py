@@ -24,7 +24,7 @@ from handler.plan.plan import Plan, UovPlan
 class Starts:
     """Makes them for one base model.
 
-    roots: the models folders. shelf: where the upscaler is kept. new_draw: gives the noise for one VAE's posteriors.
+    roots: the models folders. shelf: where what they need is kept. new_draw: gives the noise for one VAE's posteriors.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Starts:
         self._roots = roots
         self._shelf = shelf
         self._new_draw = new_draw
-        self._networks = InpaintNetworks(model)
+        self._networks = InpaintNetworks(model, shelf)
 
     def of(self, plan: Plan, on_step: OnStep) -> Start:
         """The start of a job; enlarging its picture is told to `on_step` as a step that is not done yet.
@@ -62,10 +62,6 @@ class Starts:
             return self._upscaler().upscale(pixels, on_tile)
 
         return brought_to_size(plan, upscaled)
-
-    def forget(self) -> None:
-        """Drop what can be made again."""
-        self._networks.forget()
 
     def _upscaled(self, plan: Plan, on_step: OnStep, pixels: np.ndarray) -> np.ndarray:
         step = Step(0, len(plan.images), 0, plan.sampling.steps, lambda: small_jpeg(pixels))

@@ -1,12 +1,13 @@
 """The checker finds no fault with the project's own vectors, finds every planted one, and keeps docs/parity.md current.
 
-Errors in the document are orders of magnitude, which hardly differ between machines; its groups, counts and tolerances
-must be those of the run, which writes it anew where they are not.
+Errors in the document have one digit and may differ between machines; its groups, counts and tolerances must be those
+of the run, which writes it anew where they are not.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 from collections.abc import Callable
@@ -20,8 +21,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from benchmarks.parity.__main__ import main
+from benchmarks.parity.areas import DEFECTS
 from benchmarks.parity.check import check_case, check_set
-from benchmarks.parity.document import document
+from benchmarks.parity.document import document, magnitude
 from benchmarks.parity.networks import Networks
 from benchmarks.parity.outcome import Outcome, Status
 from benchmarks.parity.report import passed, text
@@ -30,7 +32,7 @@ from benchmarks.parity.vectors import Case, indexed_cases, load_case
 from tests.support.golden import GOLDEN
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "parity.md"
-MAGNITUDE = re.compile(r"(?<=\| )(0|≤ 10[⁻⁰¹²³⁴⁵⁶]+)(?= \|)")
+MAGNITUDE = re.compile(r"(?<=\| )(0|≤ [0-9.]+)(?= \|)")
 LIMIT = 20_000_000
 """Bytes of the project's copy."""
 
@@ -56,6 +58,37 @@ def test_the_document_is_current(outcomes: list[Outcome]) -> None:
     if MAGNITUDE.sub("*", DOCUMENT.read_text("utf-8")) != MAGNITUDE.sub("*", made):
         DOCUMENT.write_text(made, "utf-8")
         pytest.fail("docs/parity.md was out of date; it has been written anew, to be looked at and committed")
+
+
+def test_the_document_names_every_difference_that_is_meant() -> None:
+    words = " ".join(DOCUMENT.read_text("utf-8").split())
+    for told in (*(defect.reason for defect in DEFECTS.values()), "refiner's switch", '" Karras"'):
+        assert told in words
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"),
+    [
+        (0, "0"), (1e-9, "≤ 0.000001"), (0.0101, "≤ 0.02"), (0.02, "≤ 0.02"), (0.091, "≤ 0.1"), (0.5, "≤ 0.5"),
+        (0.999, "≤ 1"), (1.0, "≤ 1"), (1.2, "≤ 2"), (math.inf, "beyond"),
+    ],
+)  # fmt: skip
+def test_an_error_is_rounded_up_to_one_digit(share: float, shown: str) -> None:
+    assert magnitude(share) == shown
+
+
+@pytest.mark.parametrize(
+    ("found", "good"),
+    [
+        ([], False),
+        ([("a", Status.CHECKED), ("a", Status.INTENDED_DIFFERS)], True),
+        ([("a", Status.CHECKED), ("b", Status.INTENDED_DIFFERS)], False),
+        ([("a", Status.CHECKED), ("a", Status.NOT_COVERED)], False),
+        ([("a", Status.CHECKED), ("a", Status.UNKNOWN)], False),
+    ],
+)
+def test_a_set_passes_when_of_every_group_something_was_compared(found: list, good: bool) -> None:
+    assert passed([Outcome(f"{area}/x", area, "latent", status) for area, status in found]) == good
 
 
 def test_the_copy_is_complete_and_small() -> None:
@@ -183,5 +216,6 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     copy.edit(lambda record: record["expected_json"][0].update(shape_ceil=1))
     assert main([str(tmp_path)]) == 1
     assert "image/renamed" in capsys.readouterr().out
+    shutil.rmtree(copy.case.folder)
     index.write_text(json.dumps(json.loads(index.read_text()) | {"cases": []}))
     assert main([str(tmp_path)]) == 2

@@ -18,7 +18,8 @@ from PIL import Image
 from builder.demo.captions import plain
 from builder.demo.world import draw
 from handler.description import Description
-from handler.engine.describe.describer import Describer
+from handler.engine.describe.describer import CAPTIONER, TAGGER, Describer
+from handler.engine.describe.files import FOLDER
 from handler.gpu import GpuThread
 from handler.job import Worker
 from handler.media.policy import FetchPolicy
@@ -115,12 +116,11 @@ def test_models_are_loaded_when_first_needed_and_kept(circle: str) -> None:
     description = Description(GpuThread(), describer.describe, FetchPolicy())
     worker = Worker({DescribeRequest: description.run}, 10_000)
     run(worker, image_url=circle, types=["Anime"])
-    tagger = vars(describer)["_tagger"]
-    assert "_captioner" not in vars(describer)
+    assert (TAGGER in describer._shelf, CAPTIONER in describer._shelf) == (True, False)
+    tagger = describer._tagger()
     run(worker, image_url=circle, types=["Anime"])
-    assert vars(describer)["_tagger"] is tagger
-    describer.forget()
-    assert "_tagger" not in vars(describer)
+    assert describer._tagger() is tagger
+    assert describer._shelf.bytes == (DEMO_BUNDLE / FOLDER / "wd-v1-4-moat-tagger-v2.onnx").stat().st_size
 
 
 def test_a_cancelled_job_stops_at_the_next_word(circle: str) -> None:

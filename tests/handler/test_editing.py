@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import io
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +26,7 @@ from handler.plan.build import PlanSources
 from handler.plan.plan import Plan
 from handler.start import DEMO_BUNDLE, DEMO_CHECKPOINT
 from tests.support.golden import GOLDEN
-from tests.support.requests import mask_with, picture
+from tests.support.requests import mask_with, picture, uri
 
 MakeWorker = Callable[..., Worker]
 
@@ -36,12 +34,6 @@ FAST = {"prompt": "a red circle", "styles": [], "loras": [], "performance": "Lig
         "output_format": "png", "advanced": {"overwrite_step": 1}}  # fmt: skip
 HOLE = (slice(40, 60), slice(60, 90))
 FEATHER = 32
-
-
-def uri(pixels: np.ndarray) -> str:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from handler.plan.build import PlanSources, build_plan
 from handler.plan.images import Images
@@ -43,6 +46,13 @@ def picture(height: int, width: int) -> np.ndarray:
     """uint8 [height, width, 3], another colour everywhere."""
     y, x = np.mgrid[:height, :width]
     return np.stack([x * 255 // width, y * 255 // height, (x + y) % 256], axis=-1).astype(np.uint8)
+
+
+def uri(pixels: np.ndarray) -> str:
+    """The picture as a data URI."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def mask_with(height: int, width: int, rows: slice, columns: slice) -> np.ndarray:

@@ -62,7 +62,7 @@ def _has_no_intended_tensors(case: Case) -> bool:
 
 DEFECTS: dict[str, Defect] = {
     "bug:main_sampler_uses_normal": Defect(
-        "Fooocus samples with the normal schedule under this scheduler's name; here the scheduler is used",
+        "Fooocus samples with the normal schedule when turbo or align_your_steps is asked for; here they are used",
         _has_no_intended_tensors,
     ),
     "bug:outpaint_uses_users_strength_and_field": Defect(

@@ -29,6 +29,7 @@ from handler.engine.sampling.latents import to_sampler
 from handler.engine.sampling.loop import sample
 from handler.engine.sampling.refining import Around, Handover, hand_over, second_noise
 from handler.engine.sampling.samplers.run import Denoise
+from handler.engine.shelf import Shelf
 from handler.engine.takeover import Undressed
 from handler.plan.plan import LoraPlan
 from schemas.enums import RefinerSwapMethod
@@ -52,7 +53,7 @@ def patched(case: Case, networks: Networks, name: str | None) -> AbstractContext
     """The base model with a patch, or as it is."""
     if name is None:
         return ExitStack()
-    return RecordedNetworks(networks.model).patched((case.folder / name).resolve())
+    return RecordedNetworks(networks.model, Shelf(0)).patched((case.folder / name).resolve())
 
 
 def prediction(unet: UNet2DConditionModel, case: Case) -> Tensor:

@@ -18,6 +18,7 @@ from handler.engine.blueprint import shapes_only
 from handler.engine.describe.blip_keys import renamed
 from handler.engine.describe.files import FOLDER, find
 from handler.engine.pickled import read_catalogued
+from handler.engine.shelf import parameter_bytes
 from handler.engine.sources import assign
 from handler.engine.weights import WeightsError, WeightsFile
 from schemas.errors import ModelMissing
@@ -59,6 +60,11 @@ class Captioner:
             return cls(network, _tokenizer(words))
         except (WeightsError, OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
             raise ModelMissing(f"{FOLDER}/{weights.name} cannot be used: it is no captioner of this kind") from error
+
+    @property
+    def bytes(self) -> int:
+        """The memory its network occupies."""
+        return parameter_bytes(self._network)
 
     @torch.inference_mode()
     def caption(self, pixels: np.ndarray, seed: int, check: Callable[[], None]) -> str:

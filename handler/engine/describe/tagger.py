@@ -33,8 +33,12 @@ class Tag:
 class Tagger:
     """A loaded tagger. It computes on the CPU."""
 
-    def __init__(self, session: Any, tags: Sequence[Tag]) -> None:
-        """session: an onnxruntime.InferenceSession; one input [1, side, side, 3], one output [1, tags]."""
+    def __init__(self, session: Any, tags: Sequence[Tag], size: int = 0) -> None:
+        """session: an onnxruntime.InferenceSession; one input [1, side, side, 3], one output [1, tags].
+
+        size: bytes the network occupies.
+        """
+        self.bytes = size
         self._session = session
         self._tags = tags
         (self._input,) = session.get_inputs()
@@ -48,7 +52,7 @@ class Tagger:
 
         try:
             session = onnxruntime.InferenceSession(network, providers=["CPUExecutionProvider"])
-            return cls(session, read_tags(table))
+            return cls(session, read_tags(table), network.stat().st_size)
         except Exception as error:  # onnxruntime's own exceptions have no common base.
             raise ModelMissing(f"{FOLDER}/{network.name} cannot be used: it is no tagger of this kind") from error
 

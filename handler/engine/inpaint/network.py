@@ -22,6 +22,7 @@ from handler.engine.lora.file import FileKey, file_key
 from handler.engine.patch import ParameterKey, swapped
 from handler.engine.pickled import load_pickled, read_pickled
 from handler.engine.sampling.latents import SDXL_SCALE
+from handler.engine.shelf import Shelf, bytes_of, parameter_bytes
 from handler.engine.weights import WeightsError, WeightsFile, reported_at
 from handler.plan.plan import InpaintNetworkPlan
 from schemas.catalogue import by_name
@@ -29,6 +30,7 @@ from schemas.catalogue import by_name
 FOLDER = "inpaint"
 HEAD = "head"
 PATCH_PREFIX = "diffusion_model."
+PATCH, MERGED = "inpaint patch", "inpaint weights"
 SHOWN = 5
 """Channels the head looks at: the mask, and the latent of the masked picture."""
 
@@ -102,13 +104,34 @@ def fed(unet: UNet2DConditionModel, feature: Tensor) -> Iterator[None]:
         handle.remove()
 
 
-class InpaintNetworks:
-    """Heads and patches over one model. The patched weights of the last set, and the last file, stay in memory."""
+@dataclass(frozen=True)
+class StoredPatch:
+    """A patch that was read."""
 
-    def __init__(self, model: SdxlModel) -> None:
+    patch: Patch
+
+    @property
+    def bytes(self) -> int:
+        return bytes_of(delta.values for delta in self.patch.values())
+
+
+@dataclass(frozen=True)
+class MergedWeights:
+    """A network's weights, patched."""
+
+    weights: Mapping[ParameterKey, Tensor]
+
+    @property
+    def bytes(self) -> int:
+        return bytes_of(self.weights.values())
+
+
+class InpaintNetworks:
+    """Heads and patches over one model. shelf: where patched weights, of one set of LoRAs each, and patches are."""
+
+    def __init__(self, model: SdxlModel, shelf: Shelf) -> None:
         self._model = model
-        self._file: dict[FileKey, Patch] = {}
-        self._merged: dict[tuple[object, ...], dict[ParameterKey, Tensor]] = {}
+        self._shelf = shelf
 
     @contextmanager
     def applied(self, plan: InpaintNetworkPlan, masked: Tensor, mask: Tensor) -> Iterator[None]:
@@ -126,32 +149,21 @@ class InpaintNetworks:
     @contextmanager
     def patched(self, path: Path) -> Iterator[None]:
         """The part of `applied` that concerns weights. Raises WeightsError."""
-        key = file_key(path)
-        state = (*self._model.variant, key)
-        if state not in self._merged:
-            self._merged.clear()
-            self._merged[state] = self._merge(self._read(path, key))
-        with swapped(self._model, self._merged[state], (key,)):
+        key, size = file_key(path), parameter_bytes(self._model.unet)
+        merged = self._shelf.get((MERGED, *self._model.variant, key), lambda: self._merge(self._read(path, key)), size)
+        with swapped(self._model, merged.weights, (key,)):
             yield
 
-    def forget(self) -> None:
-        """Drop what is kept, to free memory. Not to be called inside `applied`."""
-        self._file.clear()
-        self._merged.clear()
-
     def _read(self, path: Path, key: FileKey) -> Patch:
-        if key not in self._file:
-            self._file.clear()
-            self._file[key] = read_patch(path)
-        return self._file[key]
+        return self._shelf.get((PATCH, key), lambda: StoredPatch(read_patch(path))).patch
 
-    def _merge(self, patch: Patch) -> dict[ParameterKey, Tensor]:
+    def _merge(self, patch: Patch) -> MergedWeights:
         parameters = dict(self._model.unet.named_parameters())
         places = unet_places(self._model.unet.config, parameters)
         names = {PATCH_PREFIX + place.name.removeprefix(UNET_PREFIX): name for name, place in places.items()}
-        # Patched weights outlive the job that asked for them and stand where ordinary parameters stood.
-        with torch.inference_mode(False), torch.no_grad():
-            return {("unet", names[key]): _patched(parameters[names[key]], patch[key]) for key in _known(patch, names)}
+        return MergedWeights(
+            {("unet", names[key]): _patched(parameters[names[key]], patch[key]) for key in _known(patch, names)}
+        )
 
 
 def _known(patch: Patch, names: Mapping[str, str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Refiners ready for use: loaded when first asked for, kept until another one is, or memory runs short."""
+"""Refiners ready for use: loaded when first asked for, and kept for a while."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from handler.engine.checkpoint import SdxlModel
-from handler.engine.failures import free
-from handler.engine.lora.file import FileKey, LoraFiles, file_key
+from handler.engine.lora.file import LoraFiles, file_key
 from handler.engine.lora.stack import LoraStack
 from handler.engine.preview import Preview
 from handler.engine.refiner.interposer import load_interposer
@@ -23,6 +22,7 @@ from handler.engine.sampling.loop import sample
 from handler.engine.sampling.network import UnetNetwork
 from handler.engine.sampling.noise import Noise
 from handler.engine.sampling.refining import Course, Handover, hand_over, own_vae_course, refine_only, through_vae
+from handler.engine.shelf import Shelf, parameter_bytes
 from handler.engine.start import FROM_NOISE, Start
 from handler.engine.types import Conditioning
 from handler.engine.weights import reported_at
@@ -53,6 +53,12 @@ class Refiner:
     loras: LoraStack
     convert: Convert
     preview: Preview
+
+    @property
+    def bytes(self) -> int:
+        """The memory of its networks that are not the base model's, and of its LoRAs."""
+        own = [self.model.unet, *([self.model.vae] if self.model.kind.own_vae else [])]
+        return sum(map(parameter_bytes, own)) + self.loras.bytes
 
     def denoiser(
         self, plan: Plan, positive: Sequence[Conditioning], negative: Sequence[Conditioning], height: int, width: int
@@ -90,37 +96,27 @@ class Refiner:
 
 
 class Refiners:
-    """Refiners of one base model; one is kept, and what it takes with it."""
+    """Refiners of one base model. shelf: where they are kept."""
 
-    def __init__(self, base: SdxlModel, preview: Preview, roots: Sequence[Path], files: LoraFiles) -> None:
+    def __init__(
+        self, base: SdxlModel, preview: Preview, roots: Sequence[Path], files: LoraFiles, shelf: Shelf
+    ) -> None:
         self._base = base
         self._preview = preview
         self._roots = roots
         self._files = files
-        self._kept: dict[FileKey, Refiner] = {}
+        self._shelf = shelf
 
     def get(self, plan: RefinerPlan) -> Refiner:
         """The refiner of a plan. Raises ModelLoadError at its `loc`, and OutOfMemory."""
         with reported_at(plan.loc):
-            key = file_key(plan.path)
-            if key not in self._kept:
-                self.forget()
-                self._kept[key] = self._load(plan.path)
-        return self._kept[key]
-
-    def forget(self) -> None:
-        """Drop the refiner that is kept, to free memory."""
-        if self._kept:
-            self._kept.clear()
-            free()
+            return self._shelf.get(("refiner", file_key(plan.path)), lambda: self._load(plan.path))
 
     def _load(self, path: Path) -> Refiner:
         base = self._base
-        # It outlives the job that asked for it, which computes in inference mode.
-        with torch.inference_mode(False):
-            model = load(path, base, base.unet.dtype, holder(self._roots, "clip/tokenizer") / "configs")
-            loras = LoraStack(model, self._files)
-            if not model.kind.own_vae:
-                return Refiner(base, model, loras, torch.clone, self._preview)
-            convert = load_interposer(self._roots, base.device)
-            return Refiner(base, model, loras, convert, Preview.of_sd15(self._roots))
+        model = load(path, base, base.unet.dtype, holder(self._roots, "clip/tokenizer") / "configs")
+        loras = LoraStack(model, self._files)
+        if not model.kind.own_vae:
+            return Refiner(base, model, loras, torch.clone, self._preview)
+        convert = load_interposer(self._roots, base.device)
+        return Refiner(base, model, loras, convert, Preview.of_sd15(self._roots))

@@ -156,7 +156,7 @@ def test_a_picture_too_large_for_all_memory_fails_once_more_only(engine: Engine,
         raise torch.OutOfMemoryError
 
     for kept, expected in ((True, 2), (False, 1)):
-        engine._release()
+        engine.release()
         if kept:
             engine._shelf.get("another job's", lambda: SimpleNamespace(bytes=1))
         calls.clear()

@@ -19,6 +19,7 @@ from torch import nn
 from handler.engine.blueprint import build, read_config
 from handler.engine.checkpoint import CONFIGS, SdxlModel
 from handler.engine.engine import Engine
+from handler.engine.features import Features
 from handler.engine.preview import Preview
 from handler.engine.refiner.interposer import FILE, Interposer, interposer, load_interposer
 from handler.engine.refiner.kinds import SD15, SDXL, SDXL_REFINER, first_channels, kind_of, last_channels, whole
@@ -235,13 +236,15 @@ def test_one_whose_turn_never_comes_is_not_loaded(engine: Engine, models: Path) 
     assert np.array_equal(render(engine, plan), render(engine, small_plan(steps=4)))
 
 
-def test_a_refiner_is_kept_for_the_next_job(engine: Engine, models: Path) -> None:
+@pytest.mark.parametrize(("budget", "both"), [(2**30, True), (1, False)])
+def test_refiners_are_kept_for_the_next_job(engine: Engine, models: Path, budget: int, both: bool) -> None:
     (asked,) = refined(models, "tiny_refiner").refiner
     (other,) = refined(models, "cut").refiner
-    first = engine._refiners.get(asked)
-    assert engine._refiners.get(asked) is first
-    assert engine._refiners.get(other) is not first
-    assert engine._refiners.get(asked) is not first
+    refiners = Engine(engine._model, None, engine._preview, (models,), Features(budget))._refiners
+    first = refiners.get(asked)
+    assert refiners.get(asked) is first
+    assert refiners.get(other) is not first
+    assert (refiners.get(asked) is first) == both
 
 
 def test_freeu_is_for_the_base_network_only(engine: Engine, models: Path) -> None:

@@ -195,7 +195,7 @@ def test_models_stay_within_their_budget(engine: Engine, models: Path, model: Sd
                 each._guides(guided(control(kind)))
     assert len(roomy._shelf._items) == 5
     assert len(tight._shelf._items) == 1
-    roomy._release()
+    roomy.release()
     assert roomy._shelf.bytes == 0
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from handler.engine.checkpoint import SdxlModel
 from handler.engine.inpaint.network import InpaintNetworks, fed, head_feature, read_head, read_patch, unpickled_patch
 from handler.engine.pickled import load_pickled
+from handler.engine.shelf import Shelf
 from handler.engine.weights import WeightsError
 from handler.plan.plan import InpaintNetworkPlan
 from schemas.enums import RefinerSwapMethod
@@ -47,7 +48,7 @@ def files(folder: Path, model: SdxlModel, weight: str = WEIGHT, channels: int | 
 
 
 def test_both_are_on_inside_and_off_afterwards_whatever_happened(tiny: SdxlModel, tmp_path: Path) -> None:
-    plan, networks, before = files(tmp_path, tiny), InpaintNetworks(tiny), state(tiny)
+    plan, networks, before = files(tmp_path, tiny), InpaintNetworks(tiny, Shelf()), state(tiny)
     conv, latent = tiny.unet.conv_in, torch.randn(2, 4, 8, 8)
     plain = conv(latent)
     with contextlib.suppress(KeyError), networks.applied(plan, MASKED, MASK):
@@ -60,14 +61,13 @@ def test_both_are_on_inside_and_off_afterwards_whatever_happened(tiny: SdxlModel
 
 
 def test_patched_weights_are_made_once(tiny: SdxlModel, tmp_path: Path) -> None:
-    plan, networks = files(tmp_path, tiny), InpaintNetworks(tiny)
+    plan, networks = files(tmp_path, tiny), InpaintNetworks(tiny, Shelf())
     pointers = set()
     for _ in range(2):
         with networks.applied(plan, MASKED, MASK):
             pointers.add(tiny.unet.conv_in.weight.data_ptr())
     assert len(pointers) == 1
-    networks.forget()
-    assert not networks._merged
+    assert networks._shelf.bytes == 2 * tiny.unet.conv_in.weight.nbytes  # the patch and what it was merged to
 
 
 @pytest.mark.parametrize("wrong", [{"weight": "diffusion_model.nowhere.weight"}, {"channels": 7}])
@@ -75,7 +75,7 @@ def test_files_for_another_model_are_refused_at_the_field(tiny: SdxlModel, tmp_p
     before = state(tiny)
     with (
         pytest.raises(ModelLoadError) as raised,
-        InpaintNetworks(tiny).applied(files(tmp_path, tiny, **wrong), MASKED, MASK),
+        InpaintNetworks(tiny, Shelf()).applied(files(tmp_path, tiny, **wrong), MASKED, MASK),
     ):
         pass
     assert raised.value.details[0]["loc"] == list(LOC)
