@@ -46,7 +46,7 @@ class Report:
     def line(self) -> str:
         restarts = sorted(self.restarts_s) or [0.0]
         return (
-            f"{self.kind:10} {self.bug:26} crashes {self.crashes:5}  accepted {self.accepted:7}  lost {self.lost():6}  "
+            f"{self.kind:11} {self.bug:26} crashes {self.crashes:5}  accepted {self.accepted:7}  lost {self.lost():6}  "
             f"breaches {len(self.breaches):6}  hand-outs {self.leases:7}  results {self.results:7}  "
             f"stored unacknowledged {self.unacknowledged:5}  restart p50 {restarts[len(restarts) // 2]:.2f} s "
             f"p99 {restarts[int(0.99 * (len(restarts) - 1))]:.2f} s"

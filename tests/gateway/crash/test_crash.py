@@ -15,6 +15,7 @@ import pytest
 from tests.gateway.crash.full import full_disk
 from tests.gateway.crash.kill import kill_9
 from tests.gateway.crash.power import possible, power_cuts
+from tests.gateway.crash.whole import kill_all
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +45,14 @@ def test_kill_9_loses_nothing(tmp_path: Path, seed: int) -> None:
 def test_kill_9_sees_planted_bugs(tmp_path: Path, seed: int, bug: str, longest_s: float) -> None:
     report = asyncio.run(kill_9(tmp_path, 12, seed, bug, longest_s=longest_s, until_breached=True))
     assert report.breaches != []
+
+
+def test_kill_9_of_gateway_and_workers_is_not_noticed_over_http(tmp_path: Path, seed: int) -> None:
+    """Every accepted request ends, after three tries at most, told of once, its picture whole."""
+    report = asyncio.run(kill_all(tmp_path, 6, seed))
+    assert report.breaches == []
+    assert report.accepted > 6
+    assert report.results > 5
 
 
 @pytest.mark.usefixtures("mounts")

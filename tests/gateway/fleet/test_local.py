@@ -19,6 +19,7 @@ import pytest
 from gateway.jobs.model import Job, Progress, State
 from tests.support.gateway import GatewayProcess, serving_gateway, until
 from tests.support.gateway_thread import ServedGateway, threaded_gateway
+from tests.support.local_workers import main_process, processes
 
 PAPER = (sys.executable, "-u", "-m", "tests.support.paper_worker")
 RUN = "/runpod/v2/fooocus"
@@ -39,28 +40,6 @@ def takes(seconds: float) -> dict[str, str]:
 def running_on(served: ServedGateway, job: Job) -> str:
     """The worker of a job, once it has one."""
     return until(lambda: (found := served.run(served.gateway.jobs.get(job.id))) and found.worker, 60)
-
-
-def processes(data: Path) -> dict[int, str]:
-    """Living processes that were started for workers over this data folder, with their command lines."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        try:
-            logs = str((entry / "fd" / "1").readlink())
-            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:
-            continue
-        if logs.startswith(str(data)):
-            found[int(entry.name)] = command
-    return found
-
-
-def main_process(data: Path, number: int) -> int:
-    """The worker's own process: not its keeper, nor its heartbeat."""
-    log = str(data / "logs" / f"worker-{number}.log")
-    paper = [pid for pid, command in processes(data).items() if "keeper" not in command]
-    ours = [pid for pid in paper if str(Path(f"/proc/{pid}/fd/1").readlink()) == log]
-    return min(ours)
 
 
 def test_two_workers_share_the_queue(pair: ServedGateway) -> None:
