@@ -73,14 +73,16 @@ class Told:
     def stored(self, data: Path) -> None:
         """What the store of an ended gateway says."""
         with closing(sqlite3.connect(data / "gateway.sqlite3")) as connection:
-            rows = connection.execute("SELECT id, state, attempts, ended_at FROM jobs").fetchall()
-        for job_id, state, attempts, ended_at in rows:
+            rows = connection.execute("SELECT id, state, attempts, strikes, ended_at FROM jobs").fetchall()
+        for job_id, state, attempts, strikes, ended_at in rows:
+            # A strike is a worker lost; the last one is in the end's place. A hand-out nobody received is none.
+            tries = strikes + 1
             if ended_at is None:
                 self.breach(f"{job_id} is {state} for ever")
-            if attempts > MAX_ATTEMPTS:
-                self.breach(f"{job_id} had {attempts} attempts")
-            if not self.ended.get(job_id, "no") and (state, attempts) != ("failed", MAX_ATTEMPTS):
-                self.breach(f"{job_id} is {state} after {attempts} attempts")
+            if tries > MAX_ATTEMPTS or attempts - tries > 1:
+                self.breach(f"{job_id} had {tries} tries and {attempts} hand-outs")
+            if not self.ended.get(job_id, "no") and (state, tries) != ("failed", MAX_ATTEMPTS):
+                self.breach(f"{job_id} is {state} after {tries} tries")
 
     def breach(self, text: str) -> None:
         if text not in self.breaches:
