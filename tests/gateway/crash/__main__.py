@@ -18,6 +18,7 @@ from tests.gateway.crash.whole import kill_all, planted
 
 ROUND = 25
 """Crashes one store goes through."""
+SEEN_BY_CUTS = ("synchronous-normal", "acknowledge-before-commit", "files-not-synced")
 
 
 def rounds(total: int) -> Iterator[int]:
@@ -77,7 +78,7 @@ def main() -> int:
     bad += [show(wholes(10, rng, "acknowledge-before-commit"))]
     if reason is None:
         real.append(show(cuts(options.cuts, rng)))
-        bad += [show(cuts(5, rng, bug)) for bug in ("synchronous-normal", "acknowledge-before-commit")]
+        bad += [show(cuts(5, rng, bug)) for bug in SEEN_BY_CUTS]
     else:
         print("no power cuts:", reason)
     return 0 if not any(report.breaches for report in real) and all(report.breaches for report in bad) else 1
