@@ -267,6 +267,20 @@ def test_an_earlier_attempt_cannot_end_a_later_one(served: ServedGateway, plain:
     assert lines[-1] == "Started on worker plain, try 2"
 
 
+@pytest.mark.parametrize(("headers", "tries"), [({"X-Fal-No-Retry": "1"}, 1), ({}, 3)])
+def test_a_request_that_is_not_to_be_retried_fails_with_its_first_worker(
+    served: ServedGateway, plain: ProtocolWorker, headers: dict[str, str], tries: int
+) -> None:
+    queue = f"{served.url}/queue/fal-ai/fooocus"
+    request_id = CLIENT.post(queue, json={}, headers=headers).json()["request_id"]
+    for number in range(1, tries + 1):
+        assert plain.must_take()["id"] == f"{request_id}-a{number}"
+        served.run(served.gateway.fleet.lost(served.gateway.fleet.workers.get("plain")))
+    result = CLIENT.get(f"{queue}/requests/{request_id}")
+    assert (result.status_code, result.json()["error_type"]) == (500, "worker_lost")
+    assert plain.take() is None
+
+
 def test_a_wrong_token_opens_nothing_and_is_slowed_down(served: ServedGateway) -> None:
     started = time.monotonic()
     answer = ProtocolWorker(served, "plain", token="wrong").call("GET", "job-take")
