@@ -2,8 +2,9 @@
 
 Over HTTP through fal's door, generator and gateway on one machine: durable submits from 64 connections, status polls
 from 1,000; submits without HTTP, which make a backlog; the start on it, then the same behind it, and hand-outs to a
-worker. Then memory over many jobs, inside one process. One fsync of the same disk is told beside, because submits wait
-for it; CPU is the gateway's own, which says more than the rate where a machine is shared.
+worker. Then memory over many jobs, over HTTP too: growth above 1 MB per 1,000 jobs is a failure. One fsync of the same
+disk is told beside, because submits wait for it; CPU is the gateway's own, which says more than the rate where a
+machine is shared.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import asyncio
 import json
 import os
 import random
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -22,7 +24,7 @@ from benchmarks.load.connection import request
 from benchmarks.load.fill import fill
 from benchmarks.load.measure import Answer, Figures, Make, ask_at_once
 from benchmarks.load.server import HOST, Server, serving
-from benchmarks.load.soak import slope, soak
+from benchmarks.load.soak import MOST_MB, WARM, slope, soak
 
 SUBMITTERS, POLLERS, HANDOUTS = 64, 1000, 200
 FOR_EVER = 24 * 3600.0
@@ -104,26 +106,28 @@ def _state(server: Server, what: str) -> None:
     print(f"{what:44} {server.start_s:7.2f} s   CPU {used:.2f} s   resident {memory:.0f} MB", flush=True)
 
 
-def memory(jobs: int) -> None:
+def memory(jobs: int) -> bool:
+    """Whether memory stayed flat."""
     points: list[tuple[int, float]] = []
     asyncio.run(soak(jobs, lambda done, mb: points.append((done, mb))))
     steps = ", ".join(f"{mb:.0f}" for _, mb in points)
     print(f"memory over {jobs} jobs, MB at each tenth: {steps}")
-    print(f"slope after the first tenths: {slope(points[2:]):+.3f} MB per 1,000 jobs")
+    growth = slope(points[WARM:])
+    print(f"growth after the first tenths: {growth:+.3f} MB per 1,000 jobs, at most {MOST_MB:g}", flush=True)
+    return growth <= MOST_MB
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__)
     parser.add_argument("--seconds", type=float, default=10, help="of each measurement")
     parser.add_argument("--backlog", type=int, default=100_000)
-    parser.add_argument("--jobs", type=int, default=100_000, help="of the memory measurement; 0 leaves it out")
+    parser.add_argument("--jobs", type=int, default=100_000, help="of the memory measurement, 20000 or more; 0: none")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
         print(f"{'one fsync of this disk':44} {fsync_ms(Path(name)):7.1f} ms", flush=True)
         asyncio.run(over_http(Path(name) / "data", options.seconds, options.backlog))
-    if options.jobs:
-        memory(options.jobs)
+    return 0 if not options.jobs or memory(options.jobs) else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

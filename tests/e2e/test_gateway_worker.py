@@ -8,7 +8,6 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from PIL import Image
 from gateway.jobs.model import Job, Progress, State
 from tests.support.gateway import WARM_S, until
 from tests.support.gateway_thread import ServedGateway, threaded_gateway
+from tests.support.local_workers import main_process
 
 SMALL = {"prompt": "a red circle on a blue background", "aspect_ratio": "256x256", "styles": [], "seed": 7}
 QUICK = SMALL | {"advanced": {"overwrite_step": 4}, "output_format": "png"}
@@ -82,22 +82,9 @@ def test_a_killed_worker_costs_time_and_nothing_else(rendering: ServedGateway) -
     first = picture(rendering, rendering.wait(rendering.submit(QUICK)))
     job = rendering.submit(QUICK | {"advanced": {"overwrite_step": 40}})
     at_work(rendering, job)
-    os.kill(_main_process(rendering.gateway.settings.data), signal.SIGKILL)
+    os.kill(main_process(rendering.gateway.settings.data, 1), signal.SIGKILL)
     again = rendering.submit(QUICK)
     ended = rendering.wait(job, 120)
     assert (ended.state, ended.attempts) == (State.COMPLETED, 2)
     assert picture(rendering, ended).size == (256, 256)
     assert picture(rendering, rendering.wait(again)).tobytes() == first.tobytes()
-
-
-def _main_process(data: Path) -> int:
-    """The oldest process that logs here and is no keeper."""
-    log = str(data / "logs" / "worker-1.log")
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            if str((entry / "fd" / "1").readlink()) == log and b"keeper" not in (entry / "cmdline").read_bytes():
-                found.append(int(entry.name))
-        except OSError:
-            continue
-    return min(found)

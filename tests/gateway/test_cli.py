@@ -105,10 +105,23 @@ def test_other_machines_are_not_served_without_keys(tmp_path: Path) -> None:
     assert "There are no keys, so whoever reaches 0.0.0.0 could use this gateway" in last_line(done.stderr)
 
 
+def test_without_keys_it_listens_to_this_machine_alone_and_says_so(running: GatewayProcess) -> None:
+    assert "There are no keys: whoever is on this machine may use it, nobody else can" in running.log()
+    assert listening(running) == ["0100007F"]
+
+
+def listening(gateway: GatewayProcess) -> list[str]:
+    """The addresses that take connections at its port, as the kernel writes them."""
+    lines = [line for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text("ascii").splitlines()]
+    sockets = [fields[1].split(":") for fields in map(str.split, lines) if fields[3] == "0A"]
+    return [address for address, port in sockets if int(port, 16) == gateway.port]
+
+
 def test_with_a_key_they_are(tmp_path: Path) -> None:
     process = GatewayProcess(tmp_path, ["--host", "0.0.0.0", "--apikey", "0123456789"])
     with serving_gateway(process):
         assert process.get("/healthz")[0] == 200
+        assert listening(process) == ["00000000"]
         assert "There are no keys" not in process.log()
         assert "0123456789" not in process.log()
 

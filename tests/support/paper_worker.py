@@ -2,7 +2,7 @@
 
 A prompt such as "3 seconds" says how long it takes; with "device lost" the worker finds itself broken at the end.
 Meanwhile it reports a step every tenth of a second; at the end it puts a tiny PNG at the job's upload URL and answers
-as the real worker does.
+as the real worker does. It takes as many jobs at once as FOOOCUS_CONCURRENCY says.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 import re
 import urllib.request
 from typing import Any
@@ -63,4 +64,5 @@ if __name__ == "__main__":
     prepare_environment()
     import runpod
 
-    runpod.serverless.start({"handler": handle})
+    at_once = int(os.environ.get("FOOOCUS_CONCURRENCY", "1"))
+    runpod.serverless.start({"handler": handle, "concurrency_modifier": lambda _current: at_once})

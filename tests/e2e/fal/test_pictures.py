@@ -70,7 +70,10 @@ def test_the_picture_follows_the_request(painters: Clients) -> None:
     assert np.abs(picture - other).mean() > 2
 
 
-@pytest.mark.parametrize("kind", ["js-page", "js-oldest", "py-env", "py-module-oldest", "py-tunnel"])
+@pytest.mark.parametrize(
+    "kind",
+    ["js-middleware", "js-fetch", "js-page", "js-oldest", "py-env", "py-module", "py-module-oldest", "py-tunnel"],
+)
 def test_a_run_answers_inline_when_asked_to(kind: str, painters: Clients, first: np.ndarray) -> None:
     data = painters(kind).run(APP, {**QUICK, "sync_mode": True})
     (image,) = data["images"]
@@ -90,7 +93,10 @@ def test_events_of_a_request(kind: str, painters: Clients) -> None:
     assert len(log) == len(set(log))
 
 
-@pytest.mark.parametrize("kind", ["js-proxy", "js-fetch", "js-oldest", "py-env", "py-module", "py-tunnel-oldest"])
+@pytest.mark.parametrize(
+    "kind",
+    ["js-proxy", "js-middleware", "js-fetch", "js-page", "js-oldest", "py-env", "py-module", "py-tunnel-oldest"],
+)
 def test_a_stream_shows_steps_and_ends_with_the_output(kind: str, painters: Clients, first: np.ndarray) -> None:
     *steps, last = painters(kind).stream(APP, {**QUICK, "advanced": {"overwrite_step": 2}})
     assert np.array_equal(pixels(last["images"][0]["url"]), first)
@@ -99,8 +105,9 @@ def test_a_stream_shows_steps_and_ends_with_the_output(kind: str, painters: Clie
     assert pixels(steps[0]["images"][0]["url"]).ndim == 3
 
 
-def test_pythons_asynchronous_client(painters: Clients, first: np.ndarray) -> None:
-    done = painters("py-module").subscribe(APP, QUICK, logs=True, call="subscribe_async")
+@pytest.mark.parametrize("kind", ["py-env", "py-module", "py-tunnel"])
+def test_pythons_asynchronous_client(kind: str, painters: Clients, first: np.ndarray) -> None:
+    done = painters(kind).subscribe(APP, QUICK, logs=True, call="subscribe_async")
     assert np.array_equal(pixels(done.data["images"][0]["url"]), first)
 
 

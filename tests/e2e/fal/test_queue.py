@@ -98,7 +98,9 @@ def test_input_that_is_required(client: Client) -> None:
     ]
 
 
-@pytest.mark.parametrize("kind", ["js-proxy", "js-fetch", "py-env", "py-module-oldest"])
+@pytest.mark.parametrize(
+    "kind", ["js-proxy", "js-middleware", "js-fetch", "py-env", "py-module", "py-module-oldest", "py-tunnel"]
+)
 def test_a_request_that_did_not_start_in_time_is_not_repeated(
     kind: str, clients: Clients, empty: GatewayProcess
 ) -> None:
@@ -108,12 +110,12 @@ def test_a_request_that_did_not_start_in_time_is_not_repeated(
     assert (late.value.status, late.value.error_type) == (504, "startup_timeout")
 
 
-def test_a_client_that_waits_no_longer_cancels(clients: Clients, empty: GatewayProcess) -> None:
+@pytest.mark.parametrize("kind", ["js-proxy", "py-env", "py-module", "py-tunnel"])
+def test_a_client_that_waits_no_longer_cancels(kind: str, clients: Clients, empty: GatewayProcess) -> None:
     """Python's `client_timeout`, JavaScript's `timeout`: both send the cancel themselves."""
-    for kind, option in (("py-module", {"client_timeout": 1.2}), ("js-proxy", {"timeout": 300})):
-        client = clients(kind)
-        with pytest.raises(ClientError, match=r"[Tt]ime"):
-            client.subscribe(APP, INPUT, **option)
+    client = clients(kind)
+    with pytest.raises(ClientError, match=r"[Tt]ime"):
+        client.subscribe(APP, INPUT, **({"timeout": 300} if client.is_js else {"client_timeout": 1.2}))
     until(lambda: empty.get("/runpod/v2/fooocus/health")[1]["jobs"]["inQueue"] == 0)
 
 

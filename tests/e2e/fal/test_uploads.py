@@ -5,7 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import sqlite3
+import time
 import urllib.request
+from contextlib import closing
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,7 +76,7 @@ def test_through_a_tunnel_files_are_at_fals_own_address(kind: str, clients: Clie
     assert digest(url.replace("https://v3.fal.media", f"{empty.url}/cdn")) == filled(4000)
 
 
-@pytest.mark.parametrize("kind", ["js-proxy", "js-fetch", "js-oldest"])
+@pytest.mark.parametrize("kind", ["js-proxy", "js-middleware", "js-fetch", "js-page", "js-oldest"])
 def test_a_file_anywhere_in_the_input_is_uploaded(kind: str, clients: Clients, empty: GatewayProcess) -> None:
     """The URL takes the file's place: as a picture it is good, so the request waits instead of failing."""
     client = clients(kind)
@@ -85,13 +89,38 @@ def test_a_file_anywhere_in_the_input_is_uploaded(kind: str, clients: Clients, e
     assert (body, headers["content-type"]) == (png(), "image/png")
 
 
+LIFETIME = 4321
+KEPT = {
+    "py-cdn": ("py-module", {"call": "upload_kept", "expires_in": LIFETIME}),
+    "py-storage": ("py-module", {"call": "upload_kept", "expires_in": LIFETIME, "repository": "fal"}),
+    "py-oldest-storage": ("py-module-oldest", {"call": "upload_kept", "expires_in": LIFETIME, "repository": "fal"}),
+    "py-tunnel-storage": ("py-tunnel", {"call": "upload_kept", "expires_in": LIFETIME, "repository": "fal"}),
+    "js": ("js-proxy", {"lifecycle": {"expiresIn": LIFETIME}}),
+}
+"""Clients and what each is told: Python's two places for uploads, and JavaScript's one."""
+
+
+@pytest.mark.parametrize(("kind", "options"), KEPT.values(), ids=KEPT)
+def test_an_upload_is_kept_as_long_as_its_sender_says(
+    kind: str, options: dict[str, Any], clients: Clients, empty: GatewayProcess
+) -> None:
+    before = time.time()
+    url = clients(kind).upload(2000, **options)
+    after = time.time()
+    file_id = url.split("/")[-2]
+    with closing(sqlite3.connect(f"file:{empty.data}/gateway.sqlite3?mode=ro", uri=True)) as store:
+        ((expires_at,),) = store.execute("SELECT expires_at FROM files WHERE id = ?", (file_id,)).fetchall()
+    assert before <= expires_at - LIFETIME <= after
+    assert digest(f"{empty.url}/files/{file_id}/a.png") == filled(2000)
+
+
 def png() -> bytes:
     sink = io.BytesIO()
     Image.fromarray(np.full((8, 8, 3), 200, np.uint8)).save(sink, "PNG")
     return sink.getvalue()
 
 
-@pytest.mark.parametrize("kind", ["js-proxy", "js-oldest"])
+@pytest.mark.parametrize("kind", ["js-proxy", "js-middleware", "js-oldest"])
 def test_javascripts_parts(kind: str, clients: Clients) -> None:
     size = 90 * MIB + 12_345
     assert digest(clients(kind).upload(size, name="large.bin")) == filled(size)

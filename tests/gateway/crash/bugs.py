@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import Any
 
+from gateway.files import sink
 from gateway.jobs import store, transitions, writer
 from gateway.jobs.handout import Handout
 from gateway.jobs.leases import parse
@@ -33,6 +36,11 @@ def synchronous_normal() -> None:
     store._PRAGMAS = store._PRAGMAS.replace("synchronous = FULL", "synchronous = NORMAL")
 
 
+def files_not_synced() -> None:
+    """A picture is acknowledged when it is written, and synced when the system likes."""
+    sink.os = SimpleNamespace(**{**vars(os), "fsync": lambda descriptor: None})
+
+
 def no_fencing() -> None:
     """A result is taken from whoever posts it, whatever attempt it belongs to."""
 
@@ -53,5 +61,6 @@ BUGS: Mapping[str, Callable[[], None]] = {
     "none": lambda: None,
     "acknowledge-before-commit": acknowledge_before_commit,
     "synchronous-normal": synchronous_normal,
+    "files-not-synced": files_not_synced,
     "no-fencing": no_fencing,
 }

@@ -58,6 +58,10 @@ class History:
             if rival != lease and rival in self.finishes and self.finishes[rival].accepted:
                 self._breach(f"{job_id} was finished twice")
 
+    def results(self) -> int:
+        """How many were accepted."""
+        return sum(finish.accepted is True for finish in self.finishes.values())
+
     def seen(self, dump: dict[str, Any]) -> None:
         """Compare the whole store, after a crash or at the end, with what was told."""
         if dump["integrity"] != "ok":
@@ -76,6 +80,13 @@ class History:
             job = dump["jobs"].get(job_of(lease))
             if job is not None and job[1] < attempt_of(lease):
                 self._breach(f"{lease} was handed out, the store knows of {job[1]} attempts")
+
+    def drawn(self, pictures: list[list[Any]]) -> int:
+        """Completed jobs and what is wrong with their pictures; how many there are."""
+        for job_id, wrong in pictures:
+            if wrong is not None:
+                self._breach(f"the picture of {job_id} is {wrong}")
+        return len(pictures)
 
     def all_ended(self, dump: dict[str, Any]) -> None:
         """Given time and workers, no job may be left."""

@@ -52,9 +52,10 @@ async def check(socket: Path, history: History) -> None:
     await connection.close()
 
 
-async def load_until(end: Callable[[], None], load: Load, seconds: float) -> None:
-    """Put the server under load, and after some time call `end`, which ends it."""
+async def load_until(end: Callable[[], None], load: Load, seconds: float, results: int = 0) -> None:
+    """Put the server under load, and some time after that many results call `end`, which ends it."""
     running = asyncio.create_task(load.run())
+    await load.until_finished(results)
     await asyncio.sleep(seconds)
     await asyncio.to_thread(end)
     await asyncio.wait_for(running, 30)

@@ -57,13 +57,17 @@ class Connection:
 
 
 class Load:
-    """The people and machines around one server. `lazy` workers let leases end and post late."""
+    """The people and machines around one server. `lazy` workers let leases end and post late; those that draw store
+    a picture before they finish."""
 
-    def __init__(self, socket: Path, history: History, rng: random.Random, *, lazy: bool = True) -> None:
+    def __init__(
+        self, socket: Path, history: History, rng: random.Random, *, lazy: bool = True, draws: bool = False
+    ) -> None:
         self._socket = socket
         self._history = history
         self._rng = rng
         self._lazy = lazy
+        self._draws = draws
         self._held: dict[str, str] = {}
 
     async def run(self, *, clients: int = CLIENTS) -> None:
@@ -74,6 +78,12 @@ class Load:
         everyone += [self._worker(f"w{number}") for number in range(WORKERS)]
         everyone += [self._survivor(lease, name) for lease, name in survivors.items()]
         await asyncio.gather(*everyone)
+
+    async def until_finished(self, results: int) -> None:
+        """Return once that many results were accepted, or after STUCK_S."""
+        until = time.monotonic() + STUCK_S
+        while time.monotonic() < until and self._history.results() < results:
+            await asyncio.sleep(0.01)
 
     async def _client(self, number: int) -> None:
         connection = Connection(self._socket)
@@ -139,7 +149,7 @@ class Load:
         asked_at = time.monotonic()
         self._held.pop(lease, None)
         try:
-            accepted = await connection.ask("finish", lease, name)
+            accepted = await connection.ask("finish", lease, name, self._draws)
         except Gone:
             self._history.finished(lease, asked_at, None)
             raise

@@ -21,12 +21,14 @@ from pathlib import Path
 
 from tests.gateway.crash.history import History
 from tests.gateway.crash.kill import load_until
-from tests.gateway.crash.load import Load, settle
+from tests.gateway.crash.load import Connection, Load, settle
 from tests.gateway.crash.process import ROOT, ServerProcess
 from tests.gateway.crash.report import Report
 
 DISK_BYTES = 64 * 2**20
 SHORTEST_S, LONGEST_S = 0.2, 1.0
+RESULTS = 3
+"""So many at least come before a cut, however slow the disk is."""
 
 IN_NAMESPACE = ["unshare", "--mount", "--propagation", "private"]
 
@@ -74,8 +76,8 @@ async def cut(folder: Path, empty: Path, rng: random.Random, report: Report) -> 
     disk, after = folder / "in-use", folder / "after"
     shutil.copyfile(empty, disk)
     with mounted(disk, folder / "mount") as data, ServerProcess(data / "data", socket, report.bug) as server:
-        load = Load(socket, history, rng)
-        await load_until(_cut_power(server, disk, after), load, rng.uniform(SHORTEST_S, LONGEST_S))
+        load = Load(socket, history, rng, draws=True)
+        await load_until(_cut_power(server, disk, after), load, rng.uniform(SHORTEST_S, LONGEST_S), RESULTS)
     with mounted(after, folder / "mount") as data:
         await _start_again(data / "data", socket, history, report)
     report.crashes += 1
@@ -100,6 +102,10 @@ async def _start_again(data: Path, socket: Path, history: History, report: Repor
     report.restarts_s.append(server.start_s)
     with server:
         dump = await settle(socket, history)
+        connection = Connection(socket)
+        pictures = await connection.ask("pictures")
+        await connection.close()
+    report.pictures += history.drawn(pictures)
     history.seen(dump)
     history.all_ended(dump)
 

@@ -1,4 +1,4 @@
-"""The real store and queue behind a Unix socket: one JSON request a line, one answer a line.
+"""The real store, queue and files behind a Unix socket: one JSON request a line, one answer a line.
 
     python -m tests.gateway.crash.server DATA SOCKET [BUG]
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import sqlite3
 import sys
@@ -13,6 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from gateway.files.files import Files
+from gateway.files.leases import leased_job
+from gateway.files.model import Limits
+from gateway.files.sweep import Sweep
 from gateway.jobs.jobs import Jobs
 from gateway.jobs.model import NewJob, Progress, Webhook
 from gateway.jobs.policy import Policy
@@ -26,6 +31,15 @@ POLICY = Policy(max_queued=100_000, lease_s=0.25, max_attempts=1000)
 NEW = NewJob(owner="", door="fal", app="fal-ai/fooocus", input={}, webhooks=(Webhook("https://example.com", "fal"),))
 
 
+LIMITS = Limits(min_free=0)
+"""The disk of a power cut is small."""
+
+
+def picture_of(lease: str) -> bytes:
+    """What the worker of a lease draws: no PNG beyond its first bytes, of each lease another."""
+    return b"\x89PNG\r\n\x1a\n" + lease.encode() * 200
+
+
 def integrity(connection: sqlite3.Connection) -> str:
     return connection.execute("PRAGMA integrity_check").fetchone()[0]
 
@@ -33,9 +47,10 @@ def integrity(connection: sqlite3.Connection) -> str:
 class Server:
     """One method per kind of request."""
 
-    def __init__(self, store: Store, jobs: Jobs) -> None:
+    def __init__(self, store: Store, jobs: Jobs, files: Files) -> None:
         self._store = store
         self._jobs = jobs
+        self._files = files
 
     async def submit(self, owner: str, key: str | None, text: str) -> str:
         job = replace(NEW, owner=owner, idempotency_key=key, input={"prompt": text})
@@ -50,8 +65,36 @@ class Server:
     async def report(self, lease: str, worker: str) -> bool:
         return await self._jobs.report(lease, worker, Progress(1, 1, 1, 2, 0.5))
 
-    async def finish(self, lease: str, worker: str) -> bool:
-        return await self._jobs.finish(lease, worker, {"by": lease})
+    async def finish(self, lease: str, worker: str, draws: bool) -> bool:
+        picture = await self._draw(lease) if draws else None
+        return await self._jobs.finish(lease, worker, {"by": lease, "picture": picture})
+
+    async def _draw(self, lease: str) -> str | None:
+        """The id of the lease's picture; None when the lease is over."""
+        job = await leased_job(self._jobs, lease)
+        if job is None:
+            return None
+        named = {"name": "0.png", "owner": job.owner, "job_id": job.id, "lease_id": lease}
+        return (await self._files.add_for_lease(picture_of(lease), **named)).id
+
+    async def pictures(self) -> list[list[Any]]:
+        """Of every completed job with a picture its id, and what is wrong with the picture, None for nothing."""
+
+        def read(connection: sqlite3.Connection) -> list[sqlite3.Row]:
+            return connection.execute("SELECT id, output FROM jobs WHERE state = 'completed'").fetchall()
+
+        outputs = {row["id"]: json.loads(row["output"]) for row in await self._store.read(read)}
+        drawn = {job_id: output for job_id, output in outputs.items() if output["picture"] is not None}
+        return [[job_id, await self._wrong(output)] for job_id, output in drawn.items()]
+
+    async def _wrong(self, output: dict[str, Any]) -> str | None:
+        file = await self._files.find(output["picture"])
+        if file is None:
+            return "gone"
+        found, drawn = await self._files.read(file), picture_of(output["by"])
+        if hashlib.sha256(found).hexdigest() != file.sha256:
+            return "damaged"
+        return None if found == drawn else "another's"
 
     async def give_back(self, lease: str) -> bool:
         return await self._jobs.give_back(lease)
@@ -93,7 +136,11 @@ async def main(data: str, socket: str, bug: str = "none") -> None:
     store = Store(Path(data))
     jobs = Jobs(store, POLICY)
     await jobs.start()
-    server = Server(store, jobs)
+    files = Files(Path(data) / "files", store, limits=LIMITS)
+    sweep = Sweep(files, jobs)
+    await sweep.at_start()
+    sweeping = asyncio.create_task(sweep.run())
+    server = Server(store, jobs, files)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
@@ -101,7 +148,7 @@ async def main(data: str, socket: str, bug: str = "none") -> None:
         writer.close()
 
     listener = await asyncio.start_unix_server(serve, socket, limit=2**26)
-    await listener.serve_forever()
+    await asyncio.gather(listener.serve_forever(), sweeping)
 
 
 if __name__ == "__main__":

@@ -6,19 +6,25 @@ The workers draw nothing (tests/support/paper_worker.py) but are real processes 
 from __future__ import annotations
 
 import json
+import logging
 import os
+import re
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from gateway.jobs.model import Job, Progress, State
 from tests.support.gateway import GatewayProcess, serving_gateway, until
 from tests.support.gateway_thread import ServedGateway, threaded_gateway
+from tests.support.local_workers import main_process, processes
 
 PAPER = (sys.executable, "-u", "-m", "tests.support.paper_worker")
 RUN = "/runpod/v2/fooocus"
@@ -39,28 +45,6 @@ def takes(seconds: float) -> dict[str, str]:
 def running_on(served: ServedGateway, job: Job) -> str:
     """The worker of a job, once it has one."""
     return until(lambda: (found := served.run(served.gateway.jobs.get(job.id))) and found.worker, 60)
-
-
-def processes(data: Path) -> dict[int, str]:
-    """Living processes that were started for workers over this data folder, with their command lines."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        try:
-            logs = str((entry / "fd" / "1").readlink())
-            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:
-            continue
-        if logs.startswith(str(data)):
-            found[int(entry.name)] = command
-    return found
-
-
-def main_process(data: Path, number: int) -> int:
-    """The worker's own process: not its keeper, nor its heartbeat."""
-    log = str(data / "logs" / f"worker-{number}.log")
-    paper = [pid for pid, command in processes(data).items() if "keeper" not in command]
-    ours = [pid for pid in paper if str(Path(f"/proc/{pid}/fd/1").readlink()) == log]
-    return min(ours)
 
 
 def test_two_workers_share_the_queue(pair: ServedGateway) -> None:
@@ -142,12 +126,26 @@ def test_a_job_that_breaks_every_worker_fails_and_the_workers_come_back(pair: Se
     assert not set(processes(data)) & before
 
 
-def test_a_worker_that_cannot_start_says_why(tmp_path: Path) -> None:
+PAUSE = re.compile(r"the next try is in ([\d.]+) s")
+
+
+def pauses(records: list[logging.LogRecord]) -> list[tuple[float, float]]:
+    """When a worker's end was told, and the pause that was told with it, in seconds."""
+    found = ((record.created, PAUSE.search(record.getMessage())) for record in records)
+    return [(at, float(told[1])) for at, told in found if told]
+
+
+def test_a_worker_that_cannot_start_says_why_and_is_tried_less_and_less_often(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     command = (sys.executable, "-c", "import sys; sys.exit('The model is missing.')")
     with threaded_gateway(tmp_path / "data", workers=1, worker_command=command) as served:
         (trouble,) = until(served.gateway.fleet.workers.troubles, 60)
         assert trouble == "local-1: it ended with code 1: The model is missing."
         assert not served.gateway.fleet.workers.warm()
+        ends = until(lambda: (found := pauses(caplog.records))[2:] and found, 60)
+    assert [pause for _, pause in ends[:3]] == [1, 2, 4]
+    assert all(later - earlier > pause for (earlier, pause), (later, _) in pairwise(ends))
     assert processes(tmp_path / "data") == {}
 
 
@@ -159,6 +157,17 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     with serving_gateway(process):
         yield process
     until(lambda: processes(process.data) == {}, 30)
+
+
+def test_a_job_that_waits_for_the_first_model_says_so(alone: GatewayProcess) -> None:
+    """The first to be submitted, while the worker starts."""
+    url = "/queue/fal-ai/fooocus"
+    request_id = alone.request("POST", url, {})[1]["request_id"]
+    of_request = f"{url}/requests/{request_id}/status?logs=1"
+    ended = until(lambda: (found := alone.get(of_request))[0] == 200 and found[1], 60)
+    queued, started = (line["message"] for line in ended["logs"])
+    assert queued == "Queued with 0 jobs ahead; a worker is loading its model"
+    assert started == "Started on worker local-1"
 
 
 @pytest.fixture
@@ -191,8 +200,9 @@ def test_sigterm_lets_a_running_job_finish(crashing: GatewayProcess) -> None:
     assert "the built-in demo model" in json.loads(crashing.log().splitlines()[0])["message"]
     crashing.terminate()
     until(lambda: "Draining" in crashing.log())
-    refused, _ = crashing.request("POST", f"{RUN}/run", {"input": takes(0)})
-    assert refused == 503
+    for url in (f"{RUN}/run", "/queue/fal-ai/fooocus", "/run/fal-ai/fooocus"):
+        refused = httpx2.post(crashing.url + url, json={"input": takes(0)}, trust_env=False)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
     assert status(crashing, running)["status"] == "IN_PROGRESS"
     assert crashing.wait(60) == 0
     assert processes(crashing.data) == {}
@@ -214,3 +224,22 @@ def test_the_log_of_a_talkative_worker_stays_small(tmp_path: Path, monkeypatch: 
         until(lambda: log.stat().st_size <= 50_000, 5)
         assert 0 < old.stat().st_size <= 50_000
         assert b"\0" not in log.read_bytes()
+
+
+def test_a_job_that_outlasts_the_drain_is_run_by_the_next_gateway(tmp_path: Path) -> None:
+    environment = {"GATEWAY_WORKER_COMMAND": json.dumps(PAPER), "GATEWAY_DRAIN_S": "0.5"}
+    with serving_gateway(GatewayProcess(tmp_path, ["--workers", "1"], environment)) as gateway:
+        running = gateway.request("POST", f"{RUN}/run", {"input": takes(3)})[1]["id"]
+        until(lambda: status(gateway, running)["status"] == "IN_PROGRESS", 60)
+        gateway.terminate()
+        assert gateway.wait(60) == 0
+        assert stored(gateway, "state, attempts") == [("queued", 1)]
+        gateway.start()
+        until(lambda: status(gateway, running)["status"] == "COMPLETED", 60)
+        assert stored(gateway, "state, attempts") == [("completed", 2)]
+
+
+def stored(gateway: GatewayProcess, columns: str) -> list[tuple]:
+    """Of all jobs, as they are on disk."""
+    with closing(sqlite3.connect(f"file:{gateway.data}/gateway.sqlite3?mode=ro", uri=True)) as store:
+        return store.execute(f"SELECT {columns} FROM jobs").fetchall()

@@ -3,10 +3,12 @@ and what a worker may not do."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
+import json
 import socket
+import statistics
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -82,26 +84,30 @@ def test_a_result_is_uploaded_under_its_lease(served: ServedGateway, plain: Prot
     assert job(served, submitted.id).state is State.COMPLETED
 
 
-def test_a_preview_is_with_its_watchers_within_200_ms(served: ServedGateway, plain: ProtocolWorker) -> None:
-    """The best of five: the machine may be busy."""
-    submitted = served.submit({})
-    lease = plain.must_take()["id"]
-    seen: list[tuple[int, float]] = []
+def test_a_preview_is_at_the_door_within_200_ms(served: ServedGateway, plain: ProtocolWorker) -> None:
+    """From the worker's post to the client's line; the median, as the machine may be busy."""
+    preview = "data:image/jpeg;base64," + "A" * 100_000
+    seen: dict[int, float] = {}
 
-    async def watch() -> None:
-        async for event in served.gateway.jobs.watch(submitted.id):
-            if isinstance(event, Progress):
-                seen.append((event.step, time.monotonic()))
+    def listen() -> None:
+        with CLIENT.stream("POST", f"{served.url}/run/fal-ai/fooocus/stream", json={"prompt": "x"}) as events:
+            for line in events.iter_lines():
+                if '"progress"' in line:
+                    shown = json.loads(line.removeprefix("data: "))
+                    assert shown["images"][0]["url"] == preview
+                    seen[shown["progress"]["step"]] = time.monotonic()
 
-    watching = asyncio.run_coroutine_threadsafe(watch(), served.loop)
-    posted = []
-    for step in range(1, 6):
-        posted.append(time.monotonic())
-        plain.progress(lease, STEP | {"step": step, "preview": "data:image/jpeg;base64," + "A" * 100_000})
-    plain.done(lease, {"output": {}})
-    watching.result(10)
-    assert [step for step, _ in seen] == [1, 2, 3, 4, 5]
-    assert min(at - start for (_, at), start in zip(seen, posted, strict=True)) < 0.2
+    posted = {}
+    with ThreadPoolExecutor(1) as pool:
+        listening = pool.submit(listen)
+        lease = until(plain.take)["id"]
+        for step in range(1, 12):
+            posted[step] = time.monotonic()
+            plain.progress(lease, STEP | {"step": step, "preview": preview})
+            until(lambda step=step: step in seen, 10, 0.001)
+        plain.done(lease, {"output": {"images": []}})
+        listening.result(10)
+    assert statistics.median(seen[step] - posted[step] for step in posted) < 0.2
 
 
 def test_a_poll_without_a_job_is_held_and_then_204(plain: ProtocolWorker) -> None:
@@ -259,6 +265,20 @@ def test_an_earlier_attempt_cannot_end_a_later_one(served: ServedGateway, plain:
     assert job(served, submitted.id).output == {"attempt": 2}
     lines = [line.message for line in served.run(served.gateway.jobs.logs(submitted.id))]
     assert lines[-1] == "Started on worker plain, try 2"
+
+
+@pytest.mark.parametrize(("headers", "tries"), [({"X-Fal-No-Retry": "1"}, 1), ({}, 3)])
+def test_a_request_that_is_not_to_be_retried_fails_with_its_first_worker(
+    served: ServedGateway, plain: ProtocolWorker, headers: dict[str, str], tries: int
+) -> None:
+    queue = f"{served.url}/queue/fal-ai/fooocus"
+    request_id = CLIENT.post(queue, json={}, headers=headers).json()["request_id"]
+    for number in range(1, tries + 1):
+        assert plain.must_take()["id"] == f"{request_id}-a{number}"
+        served.run(served.gateway.fleet.lost(served.gateway.fleet.workers.get("plain")))
+    result = CLIENT.get(f"{queue}/requests/{request_id}")
+    assert (result.status_code, result.json()["error_type"]) == (500, "worker_lost")
+    assert plain.take() is None
 
 
 def test_a_wrong_token_opens_nothing_and_is_slowed_down(served: ServedGateway) -> None:

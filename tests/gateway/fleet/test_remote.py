@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from gateway.fleet import workers
-from tests.support.gateway import WORKER_SECRET, GatewayProcess, serving_gateway, until
+from gateway.fleet.environment import worker_environment
+from tests.support.gateway import WORKER_SECRET, GatewayProcess, RemoteWorker, joined, serving_gateway, until
 from tests.support.gateway_thread import threaded_gateway
-from tests.support.protocol_worker import ProtocolWorker
+from tests.support.paper_worker import PNG
+from tests.support.protocol_worker import CLIENT, ProtocolWorker
 from tests.support.worker import clean_environment
 
 RUN = "/runpod/v2/fooocus"
@@ -26,6 +28,13 @@ def gateway(tmp_path: Path) -> Iterator[GatewayProcess]:
     process = GatewayProcess(tmp_path / "gateway", ["--public-url", "https://gpu.example"])
     with serving_gateway(process):
         yield process
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[GatewayProcess]:
+    """One that is known by the address it listens at."""
+    with serving_gateway(GatewayProcess(tmp_path / "gateway")) as gateway:
+        yield gateway
 
 
 def test_it_takes_jobs_and_delivers(gateway: GatewayProcess, tmp_path: Path) -> None:
@@ -52,6 +61,40 @@ def test_it_takes_jobs_and_delivers(gateway: GatewayProcess, tmp_path: Path) -> 
         os.killpg(worker.pid, signal.SIGKILL)
         worker.wait()
     until(lambda: gateway.workers()["idle"] == 0, 15)
+
+
+PAPER = ("-u", "-m", "tests.support.paper_worker")
+
+
+def without_questions(gateway: GatewayProcess, name: str) -> dict[str, str]:
+    """The addresses of a template without `?`: the SDK puts its parameters behind the path, from `&` on."""
+    told = worker_environment(gateway.url, name, "")
+    return {variable: value.split("?")[0] for variable, value in told.items() if "_WEBHOOK_" in variable}
+
+
+def statuses(gateway: GatewayProcess, *job_ids: str) -> list[str]:
+    return [gateway.get(f"{RUN}/status/{job_id}")[1]["status"] for job_id in job_ids]
+
+
+def submit(gateway: GatewayProcess, seconds: float) -> str:
+    return gateway.request("POST", f"{RUN}/run", {"input": {"prompt": f"{seconds} seconds"}})[1]["id"]
+
+
+@pytest.mark.parametrize(("questions", "at_once"), [(False, 1), (True, 2)], ids=["no-question-marks", "two-at-once"])
+def test_the_real_sdk_works_in_its_other_ways(
+    own: GatewayProcess, tmp_path: Path, questions: bool, at_once: int
+) -> None:
+    """Jobs, steps, stops, results: one of two is cancelled, the other goes on."""
+    environment = {"FOOOCUS_CONCURRENCY": str(at_once)} | ({} if questions else without_questions(own, "sdk"))
+    with joined(RemoteWorker(own, tmp_path / "worker", "sdk", PAPER, environment)):
+        first, second = submit(own, 600), submit(own, 1.5)
+        until(lambda: statuses(own, first, second) == ["IN_PROGRESS", "IN_PROGRESS" if at_once == 2 else "IN_QUEUE"])
+        assert own.request("POST", f"{RUN}/cancel/{first}")[0] == 200
+        until(lambda: statuses(own, second) == ["COMPLETED"], 30)
+        done = own.get(f"{RUN}/status/{second}")[1]
+        assert done["workerId"] == "sdk"
+        assert CLIENT.get(done["output"]["images"][0]["url"]).content == PNG
+        until(lambda: own.workers()["idle"] == 1, 30)
 
 
 def test_a_heartbeat_that_outlives_its_worker_does_not_keep_the_job(

@@ -54,6 +54,12 @@ async def _upload_async(file):
     return await fal_client.AsyncClient().upload(content(file), file["type"], file.get("name"))
 
 
+def upload_kept(file, expires_in, **options):
+    """An upload that says how long it is to be kept."""
+    lifecycle = fal_client.client.StorageSettings(expires_in=expires_in)
+    return fal_client.upload(content(file), file["type"], file.get("name"), lifecycle=lifecycle, **options)
+
+
 def upload_file(file):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / file["name"]
@@ -74,6 +80,7 @@ CALLS = {
     "upload": lambda file: fal_client.upload(content(file), file["type"], file.get("name")),
     "upload_async": lambda file: asyncio.run(_upload_async(file)),
     "upload_file": upload_file,
+    "upload_kept": upload_kept,
 }
 
 

@@ -188,9 +188,11 @@ class Client:
         found = self.call("stream", id=endpoint, **self._options(input, None, None))
         return found["events"] if self.is_js else found
 
-    def upload(self, size: int, *, type: str = "image/png", name: str | None = "a.png", call: str = "upload") -> str:
-        """The URL of a file of `size` bytes."""
-        return str(self.call(call, file={"size": size, "type": type, "name": name}))
+    def upload(
+        self, size: int, *, type: str = "image/png", name: str | None = "a.png", call: str = "upload", **more: Any
+    ) -> str:
+        """The URL of a file of `size` bytes. more: the client's own options."""
+        return str(self.call(call, file={"size": size, "type": type, "name": name}, **more))
 
 
 def _worded(status: dict[str, Any]) -> dict[str, Any]:
