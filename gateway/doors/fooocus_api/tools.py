@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from gateway.doors.attendance import outcome
 from gateway.doors.fooocus_api.form import read_form
-from gateway.doors.fooocus_api.generation import DOOR, Refused
+from gateway.doors.fooocus_api.generation import Refused
 from gateway.doors.fooocus_api.route import FooocusApiRoute
 from gateway.gateway import Gateway
 from gateway.jobs.model import NewJob
@@ -17,6 +17,9 @@ from schemas.enums import DescribeType
 from schemas.errors import FieldError, FooocusError
 from schemas.fooocus_api.answers import Description
 from schemas.request import parse_request
+
+DESCRIBE_DOOR = "fooocus-api-describe"
+"""Describing is no job in the words of Fooocus-API: its queue and history do not show it."""
 
 _FORM = {
     "requestBody": {
@@ -54,7 +57,7 @@ def router(gateway: Gateway) -> APIRouter:
         fields = _fields(form, kind)
         parse_request(fields)
         new = NewJob(
-            owner=principal.id, door=DOOR, app="v1/tools/describe-image",
+            owner=principal.id, door=DESCRIBE_DOOR, app="v1/tools/describe-image",
             input=fields,
         )  # fmt: skip
         job = await outcome(request, gateway.jobs, await gateway.submit(principal, new))

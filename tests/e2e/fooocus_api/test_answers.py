@@ -151,6 +151,29 @@ def test_stop_ends_what_runs_and_leaves_what_waits(api: str) -> None:
     assert ended(api, waiting["job_id"])["job_stage"] == "SUCCESS"
 
 
+def test_stop_finds_the_running_job_behind_a_hundred_waiting_ones(tmp_path: Path) -> None:
+    process = GatewayProcess(tmp_path / "gateway")
+    with serving_gateway(process), joined(paper_worker(process, tmp_path)):
+        running = submit(process.url, prompt="60 seconds")["job_id"]
+        until(lambda: query(process.url, running)["job_stage"] == "RUNNING")
+        for _ in range(101):
+            submit(process.url, prompt="60 seconds")
+        queue = requests.get(f"{process.url}/v1/generation/job-history", timeout=30).json()["queue"]
+        assert queue[0]["job_id"] == running
+        requests.post(f"{process.url}/v1/generation/stop", timeout=30)
+        assert query(process.url, running)["job_stage"] == "ERROR"
+
+
+def test_a_description_is_no_job(api: str) -> None:
+    before = requests.get(f"{api}/v1/generation/job-queue", timeout=30).json()
+    answer = requests.post(f"{api}/v1/tools/describe-image", files={"image": PNG}, timeout=30)
+    assert answer.json() == {"describe": "a tiny picture"}
+    assert requests.get(f"{api}/v1/generation/job-queue", timeout=30).json() == before
+    described = requests.get(f"{api}/jobs", params={"limit": 1}, timeout=30).json()["jobs"][0]
+    assert described["app"] == "v1/tools/describe-image"
+    assert query(api, described["id"])["job_type"] == "Not Found"
+
+
 def test_stop_while_nothing_runs_does_not_harm_the_next_job(api: str) -> None:
     requests.post(f"{api}/v1/generation/stop", timeout=30)
     assert ended(api, submit(api)["job_id"])["job_stage"] == "SUCCESS"
