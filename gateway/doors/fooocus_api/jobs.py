@@ -19,6 +19,8 @@ from gateway.jobs.states import FINAL, LIVE, QUEUED, RUNNING
 from schemas.fooocus_api.answers import AsyncJob, JobHistory, JobQueue
 
 MAX_PAGE = MAX_HISTORY
+MAX_PAGES = 10**9
+"""Far beyond any history, and a number SQLite can count to."""
 
 
 def router(gateway: Gateway) -> APIRouter:
@@ -58,7 +60,7 @@ def router(gateway: Gateway) -> APIRouter:
     async def job_history(
         request: Request,
         job_id: str = "",
-        page: Annotated[int, Query(ge=0)] = 0,
+        page: Annotated[int, Query(ge=0, le=MAX_PAGES)] = 0,
         page_size: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 20,
         delete: bool = False,
     ) -> Any:
