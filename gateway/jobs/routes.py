@@ -53,7 +53,9 @@ def router(gateway: Gateway) -> APIRouter:
     @routes.get("/jobs", summary="The caller's own jobs, newest first")
     async def jobs(
         request: Request,
-        door: Annotated[str | None, Query(description="Only those of this door: fal, fooocus-api, runpod")] = None,
+        door: Annotated[
+            str | None, Query(description="Only those of this door: fal, fooocus-api, fooocus-api-describe, runpod")
+        ] = None,
         state: Annotated[State | None, Query(description="Only those in this state")] = None,
         before: Annotated[str | None, Query(description="Only those submitted before the job of this id")] = None,
         limit: Annotated[int, Query(ge=1, le=MAX_HISTORY)] = 50,

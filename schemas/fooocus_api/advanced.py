@@ -16,6 +16,7 @@ from schemas.fooocus_api.fields import (
     Share,
     ShareOrUnset,
     SideOrUnset,
+    SwitchAt,
     Threshold,
 )
 from schemas.parts import Part
@@ -25,7 +26,7 @@ DEFAULT_VAE = "Default (model)"
 
 class AdvancedParams(Part):
     """Unknown keys are ignored. `overwrite_switch` is a step (1..200) when it is a whole number, as the document
-    says, and a share of the steps (0..1) otherwise, as later versions had it."""
+    says, and a share of the steps (0..1) with a fraction, as later versions had it."""
 
     disable_preview: bool = False
     disable_intermediate_results: bool = False
@@ -39,7 +40,7 @@ class AdvancedParams(Part):
     sampler_name: SamplerName = None
     scheduler_name: SchedulerName = None
     overwrite_step: Annotated[int, Field(ge=UNSET, le=200), WholeNumber] = UNSET
-    overwrite_switch: Annotated[int | float, Field(ge=UNSET, le=200), RealNumber] = UNSET
+    overwrite_switch: SwitchAt = UNSET
     overwrite_width: SideOrUnset = UNSET
     overwrite_height: SideOrUnset = UNSET
     overwrite_vary_strength: ShareOrUnset = UNSET
@@ -59,7 +60,7 @@ class AdvancedParams(Part):
     debugging_inpaint_preprocessor: Literal[False] = False
     inpaint_disable_initial_latent: bool = False
     inpaint_engine: InpaintEngine = InpaintEngine.V26
-    inpaint_strength: Annotated[float, Field(gt=0, le=1), RealNumber] = 1.0
+    inpaint_strength: Share = 1.0
     inpaint_respective_field: Share = 1.0
     inpaint_mask_upload_checkbox: bool = False
     inpaint_advanced_masking_checkbox: bool = True

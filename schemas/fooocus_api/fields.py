@@ -50,6 +50,15 @@ def _known_style(text: str) -> str:
     return text.strip()
 
 
+def _step_or_share(value: int | float) -> int | float:
+    if isinstance(value, int) or value <= 1:
+        return value
+    if not value.is_integer():
+        raise PydanticCustomError("int_from_float", "Input should be a step, or a share of the steps from 0 to 1")
+    return int(value)
+
+
+SwitchAt = Annotated[int | float, Field(ge=UNSET, le=200), AfterValidator(_step_or_share), RealNumber]
 AspectRatio = Annotated[str, AfterValidator(_check_size)]
 """`W*H`; `x` and `×` are taken for `*`. Multiples of 8, 64..2048."""
 

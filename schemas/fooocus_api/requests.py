@@ -136,9 +136,15 @@ class UpscaleVaryRequest(WithImagePrompts, CommonRequest):
 
 
 class InpaintOutpaintRequest(WithImagePrompts, InpaintFields, CommonRequest):
-    """`/v1|v2/generation/image-inpaint-outpaint`"""
+    """`/v2/generation/image-inpaint-outpaint`"""
 
     job_type: ClassVar[JobType] = JobType.INPAINT_OUTPAINT
+
+
+class InpaintOutpaintForm(InpaintOutpaintRequest):
+    """`/v1/generation/image-inpaint-outpaint`, which requires what `v2` leaves optional."""
+
+    input_image: Annotated[ImageSource, Field(min_length=1)]
 
 
 class ImagePromptRequest(WithImagePrompts, InpaintFields, CommonRequest):

@@ -53,6 +53,15 @@ def test_health_answers_at_once_and_readiness_waits_for_a_worker(running: Gatewa
     assert (status, body["status"]) == (503, "no worker is warm")
 
 
+def test_a_preset_that_cannot_be_used_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "mine.json").write_text('{"default_cfg_scale": 99}')
+    done = gateway(tmp_path, "--port", "0", "--workers", "0", GATEWAY_PRESET="mine.json")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "The preset mine.json cannot be used. default_cfg_scale: Input should be less than or equal to 30."
+    ]
+
+
 def test_a_second_gateway_on_the_same_data_is_refused(running: GatewayProcess) -> None:
     done = gateway(running.home, "--data", str(running.data), "--port", "0", "--workers", "0")
     assert done.returncode == 1

@@ -7,8 +7,8 @@ import io
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from gateway.doors.fooocus_api.locations import translated
-from gateway.jobs.model import Failure, Job, Progress, State
+from gateway.doors.fooocus_api.locations import AS_JSON, Sent, translated
+from gateway.jobs.model import Job, Progress, State
 from schemas.fooocus_api.answers import AsyncJob, FinishReason, GeneratedImage, HistoryJob, JobStage
 from schemas.fooocus_api.requests import JobType
 
@@ -122,7 +122,7 @@ def _status(job: Job, progress: Progress | None) -> str | None:
     if job.state is State.CANCELLED:
         return "Stopped by user"
     if job.failure is not None:
-        return _words(job.failure)
+        return _words(job.failure.message, job.failure.detail, Sent.of(job.extra.get("sent", AS_JSON.record())))
     if job.state is State.QUEUED:
         return None
     if progress is None:
@@ -130,11 +130,11 @@ def _status(job: Job, progress: Progress | None) -> str | None:
     return f"Step {progress.step}/{progress.steps} in the {progress.image + 1}-th Sampling"
 
 
-def _words(failure: Failure) -> str:
-    if isinstance(failure.detail, Sequence) and not isinstance(failure.detail, str):
-        details = translated(list(failure.detail))
+def _words(message: str, detail: Any, sent: Sent) -> str:
+    if isinstance(detail, Sequence) and not isinstance(detail, str):
+        details = translated(list(detail), sent)
         return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in details)
-    return failure.message
+    return message
 
 
 def _first_seed(job: Job) -> str:

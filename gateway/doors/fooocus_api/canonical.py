@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from gateway.doors.fooocus_api.images import source
+from gateway.doors.fooocus_api.images import is_given, source
 from schemas.enums import ControlType, OutputFormat, UovMethod
 from schemas.errors import FieldError
 from schemas.fields import MAX_SEED
@@ -13,6 +14,7 @@ from schemas.fooocus_api.requests import (
     CommonRequest,
     ImagePrompt,
     InpaintFields,
+    InpaintOutpaintForm,
     SaveExtension,
     UpscaleVaryMethod,
     UpscaleVaryRequest,
@@ -20,10 +22,13 @@ from schemas.fooocus_api.requests import (
 )
 
 SLOTS = 4
-UNNAMED = frozenset(
-    {"", "None", "juggernautXL_version6Rundiffusion.safetensors", "juggernautXL_v8Rundiffusion.safetensors"}
-)
-"""Model names that mean the server's own: clients copy the document's and the code's defaults into every request."""
+UNNAMED = frozenset({"", "None"})
+COPIED = frozenset({"juggernautXL_version6Rundiffusion.safetensors", "juggernautXL_v8Rundiffusion.safetensors"})
+"""Base models that mean the server's own unless they are installed: clients copy the document's and the code's
+defaults into every request."""
+
+LEAST_STRENGTH = 0.001
+"""What an inpaint strength of 0 becomes: the canonical one is above 0, and this keeps the picture as well."""
 
 CUSTOM_FACTOR = 2.0
 """Factor of `Upscale (Custom)` when `upscale_value` is not given."""
@@ -46,9 +51,10 @@ FORMATS = {
 Fields = dict[str, Any]
 
 
-def canonical(request: CommonRequest) -> Fields:
-    """The canonical request as JSON. Raises FieldError for pictures that are no pictures."""
-    fields = _common(request)
+def canonical(request: CommonRequest, models: Path | None = None) -> Fields:
+    """The canonical request as JSON. models: the models folder. Raises FieldError for pictures that are no pictures.
+    Blocking."""
+    fields = _common(request, models)
     prompts = _image_prompts(request) if isinstance(request, WithImagePrompts) else {}
     if isinstance(request, UpscaleVaryRequest):
         return fields | _upscale(request, fields["advanced"]) | _mixed("vary_upscale", prompts)
@@ -63,7 +69,15 @@ def _mixed(what: str, prompts: Fields) -> Fields:
     return prompts | ({f"mixing_image_prompt_and_{what}": True} if prompts else {})
 
 
-def _common(request: CommonRequest) -> Fields:
+def slots(request: CommonRequest) -> tuple[int, ...]:
+    """Indexes of the image prompts that count: the first four with a picture, `image_prompt_1..4` of the canonical
+    request."""
+    if not isinstance(request, WithImagePrompts):
+        return ()
+    return tuple(index for index, prompt in enumerate(request.image_prompts) if is_given(prompt.cn_img))[:SLOTS]
+
+
+def _common(request: CommonRequest, models: Path | None) -> Fields:
     seed = request.image_seed if 0 <= request.image_seed <= MAX_SEED else None
     fields: Fields = {
         "prompt": request.prompt,
@@ -76,7 +90,7 @@ def _common(request: CommonRequest) -> Fields:
         "output_format": FORMATS[request.save_extension],
         "seed": seed,
         "enable_safety_checker": request.advanced_params.black_out_nsfw,
-        "advanced": _advanced(request),
+        "advanced": _advanced(request, models),
     }
     switch = request.advanced_params.overwrite_switch
     if isinstance(switch, float) and 0 < switch <= 1:
@@ -84,7 +98,7 @@ def _common(request: CommonRequest) -> Fields:
     return fields
 
 
-def _advanced(request: CommonRequest) -> Fields:
+def _advanced(request: CommonRequest, models: Path | None) -> Fields:
     fields = _overrides(request.advanced_params) | {
         "performance": request.performance_selection,
         "num_images": request.image_number,
@@ -97,8 +111,13 @@ def _advanced(request: CommonRequest) -> Fields:
         fields["loras"] = [{"path": lora.model_name, "scale": lora.weight} for lora in used]
     if request.save_name:
         fields["save_name"] = request.save_name
-    names = {"base_model": request.base_model_name, "refiner_model": request.refiner_model_name}
+    names = {"base_model": _base_model(request.base_model_name, models), "refiner_model": request.refiner_model_name}
     return fields | {field: name for field, name in names.items() if name not in UNNAMED}
+
+
+def _base_model(name: str, models: Path | None) -> str:
+    is_there = models is not None and name in COPIED and (models / "checkpoints" / name).exists()
+    return "" if name in COPIED and not is_there else name
 
 
 _SAME = (
@@ -126,19 +145,18 @@ def _overrides(params: AdvancedParams) -> Fields:
 
 def _image_prompts(request: WithImagePrompts) -> Fields:
     """`image_prompt_1..4` from the slots that have a picture."""
-    used: list[Fields] = []
-    for index, prompt in enumerate(request.image_prompts):
-        url = source(prompt.cn_img, ["body", "image_prompts", index, "cn_img"])
-        if url is not None:
-            used.append(_image_prompt(prompt, url))
-    return {f"image_prompt_{number}": prompt for number, prompt in enumerate(used[:SLOTS], 1)}
+    assert isinstance(request, CommonRequest), "Every body with image prompts is a generating one. This is a bug."
+    return {
+        f"image_prompt_{number}": _image_prompt(request.image_prompts[index], index)
+        for number, index in enumerate(slots(request), 1)
+    }
 
 
-def _image_prompt(prompt: ImagePrompt, url: str) -> Fields:
+def _image_prompt(prompt: ImagePrompt, index: int) -> Fields:
     stop, weight = TYPE_DEFAULTS[prompt.cn_type]
     return {
         "type": prompt.cn_type,
-        "image_url": url,
+        "image_url": source(prompt.cn_img, ["body", "image_prompts", index, "cn_img"]),
         "stop_at": prompt.cn_stop or stop,
         "weight": prompt.cn_weight or weight,
     }
@@ -159,6 +177,8 @@ def _inpaint(request: InpaintFields, advanced: Fields) -> Fields:
     """Nothing without a picture, or with neither a mask nor a side to grow: Fooocus then makes a plain picture."""
     url = source(request.input_image, ["body", "input_image"])
     mask = source(request.input_mask, ["body", "input_mask"])
+    if url is None and isinstance(request, InpaintOutpaintForm):
+        raise FieldError(["body", "input_image"], message="Field required")
     if url is None or (mask is None and not request.outpaint_selections):
         return {}
     assert isinstance(request, CommonRequest), "Every body with inpaint fields is a generating one. This is a bug."
@@ -175,7 +195,7 @@ def _inpaint(request: InpaintFields, advanced: Fields) -> Fields:
         "override_inpaint_options": True,
         "inpaint_disable_initial_latent": params.inpaint_disable_initial_latent,
         "inpaint_engine": params.inpaint_engine,
-        "inpaint_strength": params.inpaint_strength,
+        "inpaint_strength": max(params.inpaint_strength, LEAST_STRENGTH),
         "inpaint_respective_field": params.inpaint_respective_field,
         "inpaint_erode_or_dilate": params.inpaint_erode_or_dilate,
         "invert_mask": params.invert_mask_checkbox,

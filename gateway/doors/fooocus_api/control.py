@@ -5,10 +5,9 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.requests import Request
 
-from gateway.doors.fooocus_api.jobs import live
+from gateway.doors.fooocus_api.jobs import running
 from gateway.doors.fooocus_api.route import FooocusApiRoute
 from gateway.gateway import Gateway
-from gateway.jobs.model import State
 from schemas.fooocus_api.answers import Stopped
 
 
@@ -20,9 +19,8 @@ def router(gateway: Gateway) -> APIRouter:
     async def stop(request: Request) -> Stopped:
         """Stops the caller's jobs that run now. With none running it does nothing, to later jobs neither."""
         principal = await gateway.keys.identify(request)
-        for job in await live(gateway, principal.id):
-            if job.state is State.RUNNING:
-                await gateway.jobs.cancel(job.id)
+        for job in await running(gateway, principal.id):
+            await gateway.jobs.cancel(job.id)
         return Stopped()
 
     @routes.get("/ping", summary="Whether the server answers")

@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from gateway.bodies import read_json
 from gateway.doors.attendance import outcome
 from gateway.doors.fooocus_api import answer
-from gateway.doors.fooocus_api.canonical import canonical
+from gateway.doors.fooocus_api.body import read_body
+from gateway.doors.fooocus_api.canonical import canonical, slots
 from gateway.doors.fooocus_api.form import read_form
 from gateway.doors.fooocus_api.links import Links
+from gateway.doors.fooocus_api.locations import AS_JSON
 from gateway.doors.fooocus_api.openapi import form_docs, json_docs
 from gateway.doors.fooocus_api.preset import Preset
 from gateway.doors.fooocus_api.route import FooocusApiRoute, checked
 from gateway.gateway import Gateway
 from gateway.jobs.model import Job, NewJob, State, Webhook
 from gateway.urls import BASE_URL, base_url
-from schemas.errors import FooocusError, QueueFull
+from gateway.webhooks import target
+from schemas.errors import FieldError, FooocusError, QueueFull
 from schemas.fooocus_api.answers import AsyncJob, FinishReason, GeneratedImage
 from schemas.fooocus_api.requests import (
     CommonRequest,
     ImagePromptRequest,
+    InpaintOutpaintForm,
     InpaintOutpaintRequest,
     TextToImageRequest,
     TextToImageWithIpRequest,
@@ -46,7 +51,7 @@ JSON_ENDPOINTS: dict[str, type[CommonRequest]] = {
 }
 FORM_ENDPOINTS: dict[str, type[CommonRequest]] = {
     "/v1/generation/image-upscale-vary": UpscaleVaryRequest,
-    "/v1/generation/image-inpaint-outpaint": InpaintOutpaintRequest,
+    "/v1/generation/image-inpaint-outpaint": InpaintOutpaintForm,
     "/v1/generation/image-prompt": ImagePromptRequest,
 }
 Read = Callable[[Request], Awaitable[Any]]
@@ -57,13 +62,12 @@ def router(gateway: Gateway, preset: Preset) -> APIRouter:
     """The generating routes."""
     routes = APIRouter(route_class=FooocusApiRoute, tags=["Fooocus-API"])
 
-    async def json_body(request: Request) -> Any:
-        return await read_json(request, gateway.settings)
-
+    json_body = partial(read_body, settings=gateway.settings)
+    form_body = partial(read_form, max_depth=gateway.settings.max_json_depth)
     for path, model in JSON_ENDPOINTS.items():
         _add(routes, path, json_docs(model), _endpoint(gateway, preset, model, json_body))
     for path, model in FORM_ENDPOINTS.items():
-        _add(routes, path, form_docs(model), _endpoint(gateway, preset, model, read_form))
+        _add(routes, path, form_docs(model), _endpoint(gateway, preset, model, form_body))
     return routes
 
 
@@ -81,6 +85,7 @@ def _endpoint(
     async def generate(request: Request, accept: str = "") -> Response:
         principal = await gateway.keys.identify(request)
         asked = checked(model, preset.filled(await read(request)))
+        request.state.sent = replace(getattr(request.state, "sent", AS_JSON), prompts=slots(asked))
         as_png = (accept or request.headers.get("accept", "")).strip() == "image/png"
         if as_png:
             asked = asked.model_copy(update={"image_number": 1})
@@ -92,14 +97,18 @@ def _endpoint(
         if asked.async_process:
             return _json(await answer.async_job(job, None, False, links.read))
         job = await outcome(request, gateway.jobs, job)
+        if job.failure is not None and job.failure.status == 422:
+            # What the request itself made impossible is told as every bad field is.
+            raise Refused(job)
         return await (_bytes(job, links) if as_png else _images(job, links))
 
     return generate
 
 
 async def _new_job(gateway: Gateway, request: Request, owner: str, asked: CommonRequest) -> NewJob:
-    fields = await asyncio.to_thread(canonical, asked)
+    fields = await asyncio.to_thread(canonical, asked, gateway.settings.models_dir)
     parse_request(fields)
+    _check_webhook(asked.webhook_url)
     url = asked.webhook_url or gateway.settings.webhook_url
     return NewJob(
         owner=owner,
@@ -109,16 +118,24 @@ async def _new_job(gateway: Gateway, request: Request, owner: str, asked: Common
         extra={
             "job_type": asked.job_type,
             "require_base64": asked.require_base64,
+            "sent": request.state.sent.record(),
             BASE_URL: base_url(request, gateway.settings),
         },
         webhooks=(Webhook(url, DIALECT),) if url else (),
     )
 
 
+def _check_webhook(url: str) -> None:
+    if not url:
+        return
+    try:
+        target.parse(url)
+    except target.Refused as error:
+        raise FieldError(["body", "webhook_url"], input=url, message=str(error)) from None
+
+
 async def _images(job: Job, links: Links) -> Response:
-    """The array of pictures. What the request itself made impossible is told as every bad field is."""
-    if job.failure is not None and job.failure.status == 422:
-        raise Refused(job)
+    """The array of pictures."""
     return _json(await answer.images(await links.relinked(job), links.read))
 
 

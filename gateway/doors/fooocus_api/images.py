@@ -14,9 +14,14 @@ NOTHING = frozenset({"", "none", "null", "string"})
 FORMATS = "png, jpeg, webp"
 
 
+def is_given(text: str | None) -> bool:
+    """Whether a picture field has a picture."""
+    return text is not None and text.strip().lower() not in NOTHING
+
+
 def source(text: str | None, loc: Sequence[str | int]) -> str | None:
     """A URL or data URI; None for no picture. Raises FieldError at `loc` for broken base64 or another format."""
-    if text is None or text.strip().lower() in NOTHING:
+    if text is None or not is_given(text):
         return None
     text = text.strip()
     if text.lower().startswith(("http://", "https://", "data:")):

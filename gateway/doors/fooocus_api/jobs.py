@@ -15,10 +15,12 @@ from gateway.doors.fooocus_api.route import FooocusApiRoute
 from gateway.gateway import Gateway
 from gateway.jobs.jobs import MAX_HISTORY
 from gateway.jobs.model import Job
-from gateway.jobs.states import FINAL, LIVE
+from gateway.jobs.states import FINAL, LIVE, QUEUED, RUNNING
 from schemas.fooocus_api.answers import AsyncJob, JobHistory, JobQueue
 
 MAX_PAGE = MAX_HISTORY
+MAX_PAGES = 10**9
+"""Far beyond any history, and a number SQLite can count to."""
 
 
 def router(gateway: Gateway) -> APIRouter:
@@ -58,7 +60,7 @@ def router(gateway: Gateway) -> APIRouter:
     async def job_history(
         request: Request,
         job_id: str = "",
-        page: Annotated[int, Query(ge=0)] = 0,
+        page: Annotated[int, Query(ge=0, le=MAX_PAGES)] = 0,
         page_size: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 20,
         delete: bool = False,
     ) -> Any:
@@ -66,14 +68,27 @@ def router(gateway: Gateway) -> APIRouter:
         if job_id:
             return await _one(gateway, await gateway.jobs.get(job_id, owner), delete)
         done = await gateway.jobs.history(owner, door=DOOR, among=FINAL, limit=page_size, offset=page * page_size)
-        return _history([*(await live(gateway, owner) if page == 0 else []), *done])
+        return _history([*(await _live(gateway, owner) if page == 0 else []), *done])
 
     return routes
 
 
-async def live(gateway: Gateway, owner: str) -> list[Job]:
-    """Waiting and running jobs, oldest first; of very many the newest."""
-    return (await gateway.jobs.history(owner, door=DOOR, among=LIVE, limit=MAX_PAGE))[::-1]
+async def running(gateway: Gateway, owner: str) -> list[Job]:
+    """All running jobs, oldest first."""
+    found: list[Job] = []
+    before = None
+    while page := await gateway.jobs.history(owner, door=DOOR, among=RUNNING, before=before, limit=MAX_PAGE):
+        found += page
+        before = page[-1].id
+    return found[::-1]
+
+
+async def _live(gateway: Gateway, owner: str) -> list[Job]:
+    """Running jobs, then waiting ones, oldest first; of very many waiting ones the newest."""
+    waiting = await gateway.jobs.history(owner, door=DOOR, among=QUEUED, limit=MAX_PAGE)
+    now = await running(gateway, owner)
+    began = {job.id for job in now}
+    return [*now, *(job for job in waiting[::-1] if job.id not in began)]
 
 
 async def _one(gateway: Gateway, job: Job | None, delete: bool) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 _FIELDS = {
@@ -18,7 +19,6 @@ _FIELDS = {
     "types": ("image_type",),
     "invert_mask": ("advanced_params", "invert_mask_checkbox"),
     "output_format": ("save_extension",),
-    **{f"image_prompt_{slot}": ("image_prompts", slot - 1) for slot in range(1, 5)},
     **{
         name: ("advanced_params", name)
         for name in (
@@ -46,23 +46,56 @@ _LEAVES = {"image_url": "cn_img", "stop_at": "cn_stop", "weight": "cn_weight", "
 _LORA_LEAVES = {"path": "model_name", "scale": "weight"}
 
 
-def translated(detail: Any) -> Any:
+_PROMPT = "image_prompt_"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """How a request was written. prompts: for each canonical image prompt its index in the request's list, which
+    may have unused items between. form: the names of a form's fields; none for JSON."""
+
+    prompts: tuple[int, ...] = (0, 1, 2, 3)
+    form: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Sent:
+        """From what `record` gave."""
+        return cls(tuple(record["prompts"]), frozenset(record["form"]))
+
+    def record(self) -> dict[str, Any]:
+        """As JSON, with the form's fields that are called otherwise in JSON."""
+        return {"prompts": list(self.prompts), "form": sorted(name for name in self.form if name.startswith("cn_"))}
+
+
+AS_JSON = Sent()
+
+
+def translated(detail: Any, sent: Sent = AS_JSON) -> Any:
     """fal's detail list with each `loc` in Fooocus-API's names; anything else is given back as it is."""
     if not isinstance(detail, list):
         return detail
-    return [{**item, "loc": location(item["loc"])} if isinstance(item, Mapping) else item for item in detail]
+    return [{**item, "loc": location(item["loc"], sent)} if isinstance(item, Mapping) else item for item in detail]
 
 
-def location(loc: list[Any]) -> list[Any]:
+def location(loc: list[Any], sent: Sent = AS_JSON) -> list[Any]:
     """The place in Fooocus-API's body of a place in the canonical one."""
     if len(loc) < 2 or loc[0] != "body":
         return loc
     _, name, *rest = loc
     if name == "advanced" and rest:
         return _advanced(*rest)
-    new = _FIELDS.get(name, (name,))
-    leaves = _LEAVES if str(name).startswith("image_prompt_") else {}
-    return ["body", *new, *(leaves.get(part, part) for part in rest)]
+    if str(name).startswith(_PROMPT):
+        index = sent.prompts[int(name.removeprefix(_PROMPT)) - 1]
+        name, rest = "image_prompts", [index, *(_LEAVES.get(part, part) for part in rest)]
+    return _in_form(["body", *_FIELDS.get(name, (name,)), *rest], sent)
+
+
+def _in_form(loc: list[Any], sent: Sent) -> list[Any]:
+    """The field of a form that an image prompt's value came from."""
+    if len(loc) == 4 and loc[1] == "image_prompts":
+        name = f"{loc[3]}{loc[2] + 1}"
+        return ["body", name] if name in sent.form else loc
+    return loc
 
 
 def _advanced(name: str, *rest: Any) -> list[Any]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from gateway.doors.fooocus_api.locations import translated
+from gateway.doors.fooocus_api.locations import AS_JSON, Sent, translated
 from schemas.errors import FooocusError, InvalidInput, Unauthorized
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -27,23 +27,23 @@ class FooocusApiRoute(APIRoute):
             try:
                 return await handle(request)
             except FooocusError as error:
-                return refusal(error)
+                return refusal(error, getattr(request.state, "sent", AS_JSON))
 
         return answer
 
 
-def refusal(error: FooocusError) -> Response:
-    """The error as an answer."""
+def refusal(error: FooocusError, sent: Sent = AS_JSON) -> Response:
+    """The error as an answer to a request that was written so."""
     if isinstance(error, Unauthorized):
         return JSONResponse({"detail": "Forbidden"}, 403)
     wait_s = getattr(error, "retry_after_s", None)
     headers = {"Retry-After": str(max(1, round(wait_s)))} if wait_s is not None else None
-    return JSONResponse({"detail": translated(error.detail)}, error.status, headers)
+    return JSONResponse({"detail": translated(error.detail, sent)}, error.status, headers)
 
 
 def checked(model: type[Model], body: Any) -> Model:
     """`body` as `model`. Raises InvalidInput with FastAPI's detail list."""
     try:
-        return model.model_validate({} if body is None else body)
+        return model.model_validate(body)
     except ValidationError as error:
         raise InvalidInput.from_pydantic(error) from None

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
-import requests
 from diffusers import UNet2DConditionModel
 
+from tests.e2e.fooocus_api.calls import ended, paper_worker
 from tests.support.controls import write_image_prompts
-from tests.support.gateway import GatewayProcess, joined, render_worker, serving_gateway, until
+from tests.support.gateway import GatewayProcess, RemoteWorker, joined, render_worker, serving_gateway
 from tests.support.models import DEMO_CHECKPOINT
 
 PRESET = {
@@ -26,38 +27,45 @@ PRESET = {
     "default_styles": [],
     "default_inpaint_engine_version": "None",
 }
-JOB_S = 120.0
 
 Finished = Callable[[str], dict[str, Any]]
 
 
 @pytest.fixture(scope="session")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    """A gateway with a warm worker."""
+def renderer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RemoteWorker]:
+    """A warm worker of a gateway."""
     home = tmp_path_factory.mktemp("fooocus-api")
     unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(DEMO_CHECKPOINT / "unet"))
     write_image_prompts(home / "models", unet)
     preset = home / "preset.json"
     preset.write_text(json.dumps(PRESET), "utf-8")
     process = GatewayProcess(home / "gateway", environment={"GATEWAY_PRESET": str(preset)})
-    with serving_gateway(process), joined(render_worker(process, home)):
-        yield process
+    worker = render_worker(process, home)
+    with serving_gateway(process), joined(worker):
+        yield worker
 
 
 @pytest.fixture(scope="session")
-def host(gateway: GatewayProcess) -> str:
-    return gateway.url
+def host(renderer: RemoteWorker) -> str:
+    """The address of its gateway."""
+    return renderer.gateway.url
 
 
 @pytest.fixture(scope="session")
 def finished(host: str) -> Finished:
     """Waits for a job as clients do, by `query-job`, and gives its last answer."""
+    return partial(ended, host)
 
-    def wait(job_id: str) -> dict[str, Any]:
-        def answer() -> dict[str, Any] | None:
-            job = requests.get(f"{host}/v1/generation/query-job", params={"job_id": job_id}, timeout=30).json()
-            return job if job["job_stage"] in ("SUCCESS", "ERROR") else None
 
-        return until(answer, JOB_S, 0.1)
+@pytest.fixture(scope="module")
+def paper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    """A gateway whose worker is quick and draws nothing."""
+    home = tmp_path_factory.mktemp("paper")
+    process = GatewayProcess(home / "gateway", environment={"GATEWAY_ALLOW_PRIVATE_WEBHOOKS": "true"})
+    with serving_gateway(process), joined(paper_worker(process, home)):
+        yield process
 
-    return wait
+
+@pytest.fixture(scope="module")
+def api(paper: GatewayProcess) -> str:
+    return paper.url

@@ -10,7 +10,6 @@ import contextlib
 import io
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,44 +17,12 @@ import pytest
 import requests
 from PIL import Image
 
-from tests.support.gateway import GatewayProcess, RemoteWorker, joined, serving_gateway, until
+from tests.e2e.fooocus_api.calls import T2I, bare, circle, ended, paper_worker, query, running, stop, submit
+from tests.support.gateway import GatewayProcess, joined, serving_gateway, until
 from tests.support.paper_worker import PNG
 from tests.support.receiver import receiver
 
-T2I = "/v1/generation/text-to-image"
 KEYS = ["job_id", "job_type", "job_stage", "job_progress", "job_status", "job_step_preview", "job_result"]
-PAPER = ("-u", "-m", "tests.support.paper_worker")
-
-
-def paper_worker(gateway: GatewayProcess, home: Path) -> RemoteWorker:
-    return RemoteWorker(gateway, home, "paper-1", PAPER)
-
-
-@pytest.fixture(scope="module")
-def paper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    """A gateway whose worker is quick and draws nothing."""
-    home = tmp_path_factory.mktemp("paper")
-    process = GatewayProcess(home / "gateway", environment={"GATEWAY_ALLOW_PRIVATE_WEBHOOKS": "true"})
-    with serving_gateway(process), joined(paper_worker(process, home)):
-        yield process
-
-
-@pytest.fixture(scope="module")
-def api(paper: GatewayProcess) -> str:
-    return paper.url
-
-
-def submit(api: str, **body: Any) -> dict[str, Any]:
-    """An asynchronous job, as just accepted."""
-    return requests.post(api + T2I, json={"async_process": True, **body}, timeout=30).json()
-
-
-def query(api: str, job_id: str, **more: Any) -> dict[str, Any]:
-    return requests.get(f"{api}/v1/generation/query-job", params={"job_id": job_id, **more}, timeout=30).json()
-
-
-def ended(api: str, job_id: str) -> dict[str, Any]:
-    return until(lambda: (job := query(api, job_id))["job_stage"] in ("SUCCESS", "ERROR") and job)
 
 
 def test_a_synchronous_call_gives_an_array_with_text_seeds(api: str) -> None:
@@ -88,10 +55,10 @@ def test_an_asynchronous_job_from_waiting_to_success(api: str) -> None:
     job = submit(api, prompt="2 seconds")
     assert list(job) == KEYS
     assert (job["job_type"], job["job_stage"], job["job_progress"]) == ("Text to Image", "WAITING", 0)
-    running = until(lambda: (now := query(api, job["job_id"]))["job_progress"] > 15 and now)
-    assert running["job_stage"] == "RUNNING", "Not WAITING, as later versions of the original said"
-    assert running["job_status"].startswith("Step ")
-    assert running["job_status"].endswith(" in the 1-th Sampling")
+    under_way = until(lambda: (now := query(api, job["job_id"]))["job_progress"] > 15 and now)
+    assert under_way["job_stage"] == "RUNNING", "Not WAITING, as later versions of the original said"
+    assert under_way["job_status"].startswith("Step ")
+    assert under_way["job_status"].endswith(" in the 1-th Sampling")
     done = ended(api, job["job_id"])
     assert (done["job_stage"], done["job_progress"], done["job_status"]) == ("SUCCESS", 100, "Finished")
     assert [image["finish_reason"] for image in done["job_result"]] == ["SUCCESS"]
@@ -136,23 +103,101 @@ def test_each_bad_field_is_a_422_that_names_it(api: str, body: dict[str, Any], f
     assert answer.json()["detail"][0]["loc"] == ["body", *field]
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"5"])
-def test_a_body_that_is_no_object_is_refused_or_empty(api: str, body: bytes) -> None:
-    headers = {"Content-Type": "application/json"}
-    status = requests.post(api + T2I, data=body, headers=headers, timeout=30).status_code
-    assert status == (200 if body in (b"", b"null") else 400 if body == b"{" else 422)
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"", "missing"), (b"null", "missing"), (b"{", "json_invalid"), (b"\xff", "json_invalid"),
+        (b"[" * 900, "json_invalid"), (b'{"image_seed": 1e999}', "json_invalid"), (b"[]", "value_error"),
+        (b"5", "value_error"),
+    ],
+)  # fmt: skip
+def test_a_body_that_is_no_object_is_refused(api: str, body: bytes, kind: str) -> None:
+    answer = requests.post(api + T2I, data=body, headers={"Content-Type": "application/json"}, timeout=30)
+    assert answer.status_code == 422
+    assert [(item["loc"], item["type"]) for item in answer.json()["detail"]] == [(["body"], kind)]
+
+
+@pytest.mark.parametrize(
+    ("path", "sent", "field"),
+    [
+        ("image-upscale-vary", {"json": {"input_image": "x"}}, ["body"]),
+        ("image-upscale-vary", {"data": {"uov_method": "Upscale (2x)"}}, ["body", "input_image"]),
+        ("image-inpaint-outpaint", {"data": {"prompt": "x"}}, ["body", "input_image"]),
+        ("image-inpaint-outpaint", {"data": {"input_image": "None"}}, ["body", "input_image"]),
+        ("image-prompt", {"data": {"loras": '[{"model_name":"\\ud800"}]'}}, ["body", "loras"]),
+        ("image-prompt", {"data": {"advanced_params": "[" * 900}}, ["body", "advanced_params"]),
+        ("image-prompt", {"data": {"image_prompts": "5"}}, ["body", "image_prompts"]),
+        ("image-prompt", {"data": {"cn_stop1": "2", "cn_img1": bare(circle())}}, ["body", "cn_stop1"]),
+        ("image-prompt", {"data": {"cn_type3": "x"}, "files": {"cn_img3": circle()}}, ["body", "cn_type3"]),
+        ("image-prompt", {"files": {"cn_img4": b"GIF89a"}}, ["body", "cn_img4"]),
+    ],
+)
+def test_each_bad_field_of_a_form_is_a_422_that_names_it(
+    api: str, path: str, sent: dict[str, Any], field: list[str]
+) -> None:
+    answer = requests.post(f"{api}/v1/generation/{path}", timeout=30, **sent)
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["detail"][0]["loc"] == field
+
+
+def test_a_webhook_address_that_is_none_is_refused_at_once(api: str) -> None:
+    answer = requests.post(api + T2I, json={"webhook_url": "nonsense"}, timeout=30)
+    assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["body", "webhook_url"])
+
+
+@pytest.mark.parametrize("page", [-1, 2**62, 10**30])
+def test_pages_beyond_any_history_are_refused(api: str, page: int) -> None:
+    answer = requests.get(f"{api}/v1/generation/job-history", params={"page": page}, timeout=30)
+    assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["query", "page"])
+
+
+@pytest.mark.parametrize("sent", [{"files": {"image": PNG}}, {"data": {"image": bare(PNG)}}])
+def test_a_picture_to_describe_is_a_file_or_text(api: str, sent: dict[str, Any]) -> None:
+    answer = requests.post(f"{api}/v1/tools/describe-image", timeout=30, **sent)
+    assert answer.json() == {"describe": "a tiny picture"}
+
+
+@pytest.mark.parametrize("name", ["type", "image_type"])
+@pytest.mark.parametrize(("place", "argument"), [("query", "params"), ("body", "data")])
+def test_a_wrong_kind_of_picture_is_told_where_it_was_said(api: str, name: str, place: str, argument: str) -> None:
+    said: dict[str, Any] = {argument: {name: "Oil"}}
+    answer = requests.post(f"{api}/v1/tools/describe-image", files={"image": PNG}, timeout=30, **said)
+    assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, [place, name])
 
 
 def test_stop_ends_what_runs_and_leaves_what_waits(api: str) -> None:
-    running, waiting = submit(api, prompt="60 seconds"), submit(api)
-    until(lambda: query(api, running["job_id"])["job_stage"] == "RUNNING")
-    assert requests.post(f"{api}/v1/generation/stop", timeout=30).json() == {"msg": "success"}
-    assert ended(api, running["job_id"])["job_stage"] == "ERROR"
+    first, waiting = submit(api, prompt="60 seconds"), submit(api)
+    running(api, first["job_id"])
+    assert stop(api) == {"msg": "success"}
+    assert ended(api, first["job_id"])["job_stage"] == "ERROR"
     assert ended(api, waiting["job_id"])["job_stage"] == "SUCCESS"
 
 
+def test_stop_finds_the_running_job_behind_a_hundred_waiting_ones(tmp_path: Path) -> None:
+    process = GatewayProcess(tmp_path / "gateway")
+    with serving_gateway(process), joined(paper_worker(process, tmp_path)):
+        first = submit(process.url, prompt="60 seconds")["job_id"]
+        running(process.url, first)
+        for _ in range(101):
+            submit(process.url, prompt="60 seconds")
+        queue = requests.get(f"{process.url}/v1/generation/job-history", timeout=30).json()["queue"]
+        assert queue[0]["job_id"] == first
+        stop(process.url)
+        assert query(process.url, first)["job_stage"] == "ERROR"
+
+
+def test_a_description_is_no_job(api: str) -> None:
+    before = requests.get(f"{api}/v1/generation/job-queue", timeout=30).json()
+    answer = requests.post(f"{api}/v1/tools/describe-image", files={"image": PNG}, timeout=30)
+    assert answer.json() == {"describe": "a tiny picture"}
+    assert requests.get(f"{api}/v1/generation/job-queue", timeout=30).json() == before
+    described = requests.get(f"{api}/jobs", params={"limit": 1}, timeout=30).json()["jobs"][0]
+    assert described["app"] == "v1/tools/describe-image"
+    assert query(api, described["id"])["job_type"] == "Not Found"
+
+
 def test_stop_while_nothing_runs_does_not_harm_the_next_job(api: str) -> None:
-    requests.post(f"{api}/v1/generation/stop", timeout=30)
+    stop(api)
     assert ended(api, submit(api)["job_id"])["job_stage"] == "SUCCESS"
 
 
@@ -177,6 +222,8 @@ def test_history_has_pages_single_jobs_and_removal(api: str) -> None:
     ask = f"{api}/v1/generation/job-history"
     page = requests.get(ask, params={"page_size": 2}, timeout=30).json()
     assert [job["job_id"] for job in page["history"]] == [ids[2], ids[1]]
+    following = requests.get(ask, params={"page_size": 2, "page": 1}, timeout=30).json()
+    assert (following["queue"], following["history"][0]["job_id"]) == ([], ids[0])
     one = requests.get(ask, params={"job_id": ids[0]}, timeout=30).json()["history"]
     assert [(job["job_id"], job["is_finished"]) for job in one] == [(ids[0], True)]
     assert one[0]["in_queue_mills"] <= one[0]["start_mills"] <= one[0]["finish_mills"]
@@ -213,6 +260,24 @@ def test_the_webhook_has_two_keys(api: str) -> None:
     assert post["job_id"] == job["job_id"]
     assert [image["seed"] for image in post["job_result"]] == [image["seed"] for image in result]
     assert [Path(image["url"]).name for image in post["job_result"]] == [Path(image["url"]).name for image in result]
+
+
+def test_the_webhook_of_the_command_line_is_told_each_outcome(tmp_path: Path) -> None:
+    with receiver() as (url, posts):
+        arguments = ("--webhook-url", url, "--allow-private-webhooks")
+        process = GatewayProcess(tmp_path / "gateway", arguments, {"GATEWAY_EXECUTION_TIMEOUT_S": "4"})
+        with serving_gateway(process), joined(paper_worker(process, tmp_path)):
+            made, stopped = submit(process.url), submit(process.url, prompt="60 seconds", image_seed=5)
+            running(process.url, stopped["job_id"])
+            stop(process.url)
+            failed = submit(process.url, prompt="60 seconds")
+            until(lambda: len(posts) == 3)
+            picture = ended(process.url, made["job_id"])["job_result"][0]
+    told = {post["job_id"]: post for post in posts}
+    assert [list(post) for post in posts] == [["job_id", "job_result"]] * 3
+    assert told[made["job_id"]]["job_result"] == [{"url": picture["url"], "seed": "1"}]
+    assert told[stopped["job_id"]]["job_result"] == [{"url": None, "seed": "5"}]
+    assert told[failed["job_id"]]["job_result"] == []
 
 
 def test_a_full_queue_in_each_shape(tmp_path: Path) -> None:
@@ -265,4 +330,4 @@ def test_blocking_calls_hold_no_thread_each(api: str) -> None:
     assert requests.get(f"{api}/ping", timeout=30).json() == "pong"
     assert time.monotonic() - began < 2
     assert query(api, first["job_id"])["job_stage"] in ("RUNNING", "WAITING")
-    requests.post(f"{api}/v1/generation/stop", timeout=30)
+    stop(api)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import io
+from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
-from gateway.doors.fooocus_api.canonical import canonical
-from gateway.doors.fooocus_api.locations import location
+from gateway.doors.fooocus_api.canonical import COPIED, canonical, slots
+from gateway.doors.fooocus_api.locations import Sent, location
 from schemas.errors import InvalidInput
 from schemas.fooocus_api.requests import (
     CommonRequest,
@@ -32,16 +31,7 @@ from schemas.request import (
 from schemas.request import (
     TextToImageRequest as CanonicalTextToImage,
 )
-
-
-def png_bytes(colour: str = "red") -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (16, 16), colour).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-PICTURE = base64.b64encode(png_bytes()).decode()
-URI = f"data:image/png;base64,{PICTURE}"
+from tests.gateway.doors.fooocus_api.bodies import ADVANCED, COMMON, PICTURE, URI
 
 
 def parsed(model: type[CommonRequest], body: dict[str, Any]) -> Request:
@@ -87,21 +77,45 @@ def test_no_loras_and_default_loras_differ() -> None:
     assert parsed(TextToImageRequest, {}).advanced.loras is None
 
 
-def test_every_advanced_parameter_arrives() -> None:
-    params = {
-        "disable_preview": True, "disable_seed_increment": True, "adm_scaler_positive": 1.25,
-        "adm_scaler_negative": 0.75, "adm_scaler_end": 0.5, "adaptive_cfg": 9.5, "clip_skip": 3,
-        "refiner_swap_method": "separate", "sampler_name": "euler", "scheduler_name": "simple", "overwrite_step": 7,
-        "overwrite_switch": 5, "overwrite_width": 640, "overwrite_height": 512, "overwrite_vary_strength": 0.25,
-        "overwrite_upscale_strength": 0.125, "skipping_cn_preprocessor": True, "controlnet_softness": 0.75,
-        "canny_low_threshold": 32, "canny_high_threshold": 200, "freeu_enabled": True, "freeu_b1": 1.1,
-        "freeu_b2": 1.2, "freeu_s1": 0.9, "freeu_s2": 0.8, "vae_name": "other.safetensors",
+def test_every_field_arrives() -> None:
+    request = parsed(TextToImageRequest, COMMON)
+    assert isinstance(request, CanonicalTextToImage)
+    assert COMMON.keys() == CommonRequest.model_fields.keys()
+    same = {"prompt", "negative_prompt", "sharpness", "guidance_scale", "refiner_switch"}
+    assert {name: getattr(request, name) for name in same} == {name: COMMON[name] for name in same}
+    assert request.styles == ("SAI Anime", "Fooocus V2")
+    assert (request.aspect_ratio, request.seed, request.output_format) == ("640x512", 7, "webp")
+    advanced = request.advanced
+    assert (advanced.performance, advanced.num_images) == ("Quality", 32)
+    assert (advanced.base_model, advanced.refiner_model) == ("a.safetensors", "refiner.safetensors")
+    assert advanced.loras is not None
+    assert [(lora.path, lora.scale) for lora in advanced.loras] == [("a.safetensors", -1.5)]
+    assert (advanced.save_metadata, advanced.metadata_scheme, advanced.save_name) == (False, "a1111", "bear")
+    assert advanced.read_wildcards_in_order
+    # The others are no part of the picture: `_new_job` reads them.
+    assert COMMON.keys() - same == {
+        "style_selections", "aspect_ratios_selection", "image_seed", "save_extension", "performance_selection",
+        "image_number", "base_model_name", "refiner_model_name", "loras", "save_meta", "meta_scheme", "save_name",
+        "read_wildcards_in_order", "advanced_params", "require_base64", "async_process", "webhook_url",
     }  # fmt: skip
-    advanced = parsed(TextToImageRequest, {"advanced_params": params}).advanced
-    same = params.keys() - {"freeu_enabled", "freeu_b1", "freeu_b2", "freeu_s1", "freeu_s2"}
-    assert {name: getattr(advanced, name) for name in same} == {name: params[name] for name in same}
+
+
+def test_every_advanced_parameter_arrives() -> None:
+    request = parsed(TextToImageRequest, {"advanced_params": ADVANCED})
+    assert isinstance(request, CanonicalTextToImage)
+    advanced = request.advanced
+    elsewhere = {
+        "freeu_enabled", "freeu_b1", "freeu_b2", "freeu_s1", "freeu_s2", "black_out_nsfw",
+        "disable_intermediate_results", "debugging_cn_preprocessor", "debugging_inpaint_preprocessor",
+        "mixing_image_prompt_and_vary_upscale", "mixing_image_prompt_and_inpaint", "inpaint_mask_upload_checkbox",
+        "inpaint_advanced_masking_checkbox", "invert_mask_checkbox", "inpaint_disable_initial_latent",
+        "inpaint_engine", "inpaint_strength", "inpaint_respective_field", "inpaint_erode_or_dilate",
+    }  # fmt: skip
+    same = ADVANCED.keys() - elsewhere
+    assert {name: getattr(advanced, name) for name in same} == {name: ADVANCED[name] for name in same}
     assert advanced.freeu is not None
     assert advanced.freeu.model_dump() == {"b1": 1.1, "b2": 1.2, "s1": 0.9, "s2": 0.8}
+    assert request.enable_safety_checker
 
 
 def test_unset_numbers_and_the_documents_literal_defaults_mean_the_defaults() -> None:
@@ -114,6 +128,33 @@ def test_unset_numbers_and_the_documents_literal_defaults_mean_the_defaults() ->
 def test_a_switch_below_one_is_a_share_of_the_steps() -> None:
     request = parsed(TextToImageRequest, {"advanced_params": {"overwrite_switch": 0.4}})
     assert (request.refiner_switch, request.advanced.overwrite_switch) == (0.4, None)
+
+
+@pytest.mark.parametrize("step", [5, 5.0, "5"])
+def test_a_whole_switch_above_one_is_a_step(step: Any) -> None:
+    request = parsed(TextToImageRequest, {"advanced_params": {"overwrite_switch": step}})
+    assert (request.refiner_switch, request.advanced.overwrite_switch) == (0.5, 5)
+
+
+@pytest.mark.parametrize("name", sorted(COPIED))
+def test_the_models_clients_copy_count_only_where_they_are_installed(tmp_path: Path, name: str) -> None:
+    request = TextToImageRequest(base_model_name=name)
+    assert "base_model" not in canonical(request, tmp_path)["advanced"]
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / name).touch()
+    assert canonical(request, tmp_path)["advanced"]["base_model"] == name
+
+
+def test_a_refiner_is_never_dropped_in_silence() -> None:
+    name = "juggernautXL_v8Rundiffusion.safetensors"
+    assert parsed(TextToImageRequest, {"refiner_model_name": name}).advanced.refiner_model == name
+
+
+def test_no_inpaint_strength_is_next_to_none() -> None:
+    body = {"input_image": PICTURE, "input_mask": PICTURE, "advanced_params": {"inpaint_strength": 0.0}}
+    request = parsed(InpaintOutpaintRequest, body)
+    assert isinstance(request, InpaintRequest)
+    assert 0 < request.inpaint_strength <= 0.001
 
 
 @pytest.mark.parametrize("picture", [PICTURE, PICTURE.rstrip("="), URI, "https://example.com/a.png"])
@@ -212,3 +253,15 @@ def test_what_is_no_picture_is_refused_at_its_field(text: str) -> None:
 )
 def test_locations_are_told_in_the_clients_words(canonical_loc: list[Any], ours: list[Any]) -> None:
     assert location(["body", *canonical_loc]) == ["body", *ours]
+
+
+def test_image_prompts_are_told_by_their_place_in_the_request() -> None:
+    asked = TextToImageWithIpRequest.model_validate({"image_prompts": [{}, {"cn_img": PICTURE}, {}, {"cn_img": URI}]})
+    sent = Sent(prompts=slots(asked))
+    assert sent.prompts == (1, 3)
+    assert location(["body", "image_prompt_2", "stop_at"], sent) == ["body", "image_prompts", 3, "cn_stop"]
+    as_form = Sent(sent.prompts, frozenset({"cn_img4", "cn_type4"}))
+    assert location(["body", "image_prompt_2", "image_url"], as_form) == ["body", "cn_img4"]
+    assert location(["body", "image_prompts", 3, "cn_type"], as_form) == ["body", "cn_type4"]
+    assert location(["body", "image_prompts", 3, "cn_stop"], as_form) == ["body", "image_prompts", 3, "cn_stop"]
+    assert Sent.of(as_form.record()) == as_form

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -13,19 +14,28 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from gateway.doors.fooocus_api.canonical import canonical
 from gateway.doors.fooocus_api.form import read_form
 from gateway.doors.fooocus_api.route import refusal
 from schemas.errors import FooocusError
 from schemas.fooocus_api.advanced import AdvancedParams
-from schemas.fooocus_api.requests import ImagePromptRequest, InpaintOutpaintRequest
-from tests.gateway.doors.fooocus_api.test_canonical import URI, png_bytes
+from schemas.fooocus_api.requests import (
+    CommonRequest,
+    ImagePromptRequest,
+    InpaintOutpaintForm,
+    InpaintOutpaintRequest,
+    UpscaleVaryRequest,
+)
+from schemas.request import parse_request
+from tests.gateway.doors.fooocus_api.bodies import COMMON, INPAINT, PICTURE, PROMPTS, UPSCALE, URI, png_bytes
 
 FORM = "http://door/"
+MAX_DEPTH = 32
 
 
 async def echo(request: Request) -> JSONResponse:
     try:
-        return JSONResponse(await read_form(request))
+        return JSONResponse(await read_form(request, MAX_DEPTH))
     except FooocusError as error:
         return refusal(error)
 
@@ -41,23 +51,48 @@ def sent(door: TestClient, data: dict[str, Any], files: dict[str, bytes] | None 
     return door.post("/", content=prepared.body, headers=dict(prepared.headers)).json()
 
 
-EVERY_FIELD: dict[str, Any] = {
-    "prompt": "a bear", "negative_prompt": "", "performance_selection": "Lightning",
-    "aspect_ratios_selection": "640*512", "image_number": 3, "image_seed": 7, "sharpness": 3.5, "guidance_scale": 5,
-    "base_model_name": "a.safetensors", "refiner_model_name": "None", "refiner_switch": 0.7, "save_meta": False,
-    "meta_scheme": "a1111", "save_extension": "webp", "save_name": "bear", "read_wildcards_in_order": True,
-    "require_base64": True, "async_process": True, "webhook_url": "https://example.com/hook",
-    "inpaint_additional_prompt": "fur", "outpaint_distance_left": 64, "outpaint_distance_right": 0,
-    "outpaint_distance_top": 8, "outpaint_distance_bottom": -1,
-}  # fmt: skip
+FORMS: dict[type[CommonRequest], dict[str, Any]] = {
+    UpscaleVaryRequest: COMMON | PROMPTS | UPSCALE,
+    InpaintOutpaintForm: COMMON | PROMPTS | INPAINT,
+    ImagePromptRequest: COMMON | PROMPTS | INPAINT,
+}
+PICTURES = ("input_image", "input_mask")
 
 
-def test_every_plain_field_is_as_in_json(door: TestClient) -> None:
-    form = sent(door, EVERY_FIELD)
-    assert InpaintOutpaintRequest.model_validate(form) == InpaintOutpaintRequest.model_validate(EVERY_FIELD)
-    compound = {"style_selections", "loras", "advanced_params", "outpaint_selections", "image_prompts"}
-    covered = EVERY_FIELD.keys() | compound | {"input_image", "input_mask"}
-    assert covered == InpaintOutpaintRequest.model_fields.keys()
+def as_form(body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Fields and files of a JSON body, as the document writes them in forms."""
+    pictures = {name: body[name] for name in PICTURES if name in body}
+    fields = {name: value for name, value in body.items() if name not in pictures and name != "image_prompts"}
+    for name in ("loras", "advanced_params"):
+        fields[name] = json.dumps(body[name])
+    for name in ("style_selections", "outpaint_selections"):
+        fields |= {name: ",".join(body[name])} if name in body else {}
+    for number, prompt in enumerate(body["image_prompts"], 1):
+        own = {f"{name}{number}": value for name, value in prompt.items()}
+        pictures |= {name: own.pop(name) for name in (f"cn_img{number}",) if name in own}
+        fields |= own
+    return fields, {name: base64.b64decode(text) for name, text in pictures.items()}
+
+
+@pytest.mark.parametrize("model", FORMS)
+def test_a_form_with_every_field_means_what_the_json_means(door: TestClient, model: type[CommonRequest]) -> None:
+    body = FORMS[model]
+    assert body.keys() == model.model_fields.keys()
+    assert body["advanced_params"].keys() == AdvancedParams.model_fields.keys()
+    defaults = {name: field.default for name, field in model.model_fields.items()}
+    assert [name for name, value in body.items() if value == defaults[name]] == []
+    meant = canonical(model.model_validate(body))
+    assert canonical(model.model_validate(sent(door, *as_form(body)))) == meant
+    parse_request(meant)
+
+
+@pytest.mark.parametrize("model", FORMS)
+def test_one_field_at_a_time_too(door: TestClient, model: type[CommonRequest]) -> None:
+    for name in FORMS[model].keys() - {"input_image"}:
+        body = {"input_image": PICTURE, "image_prompts": [], "loras": [], "advanced_params": {}}
+        body[name] = FORMS[model][name]
+        asked = model.model_validate(sent(door, *as_form(body)))
+        assert canonical(asked) == canonical(model.model_validate(body)), name
 
 
 @pytest.mark.parametrize(
@@ -126,8 +161,37 @@ def test_a_list_of_dicts_as_requests_writes_it_counts_for_the_slots(door: TestCl
     assert (second.cn_weight, second.cn_type) == (0.9, "CPDS")
 
 
-def test_a_body_that_is_no_form_has_no_fields(door: TestClient) -> None:
-    assert door.post("/", json={"prompt": "x"}).json() == {}
+def test_a_body_that_is_no_form_is_refused(door: TestClient) -> None:
+    assert door.post("/", json={"prompt": "x"}).json()["detail"][0]["loc"] == ["body"]
+    assert door.post("/", content=b"prompt=x").json()["detail"][0]["loc"] == ["body"]
+
+
+def test_a_form_without_files_is_a_form_and_no_body_has_no_fields(door: TestClient) -> None:
+    assert door.post("/", data={"prompt": "x", "image_number": 2}).json() == {"prompt": "x", "image_number": "2"}
+    assert door.post("/").json() == {}
+
+
+SURPRISES = [
+    '[{"model_name": "\\ud800"}]', "[{'model_name': '\\ud800'}]", "[" * 900 + "]" * 900, "[" * 33 + "]" * 33,
+    "[" * 100_000, "{'a': 1e999}", '{"a": 1e999}', '{"a": NaN}', "{'a': {1, 2}}", "{'a': b'x'}", "{'a': 1j}",
+    "9" * 5000, "'" + "x" * 20_000 + "'", "\x00", "f()",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("field", ["loras", "advanced_params", "image_prompts"])
+@pytest.mark.parametrize("text", SURPRISES)
+def test_no_text_surprises_the_reader(door: TestClient, field: str, text: str) -> None:
+    assert sent(door, {field: text})["detail"][0]["loc"] == ["body", field]
+
+
+def test_long_json_is_read_whole(door: TestClient) -> None:
+    prompts = [{"cn_img": "A" * 50_000}]
+    assert sent(door, {"image_prompts": json.dumps(prompts)})["image_prompts"] == prompts
+
+
+@pytest.mark.parametrize("text", ["5", "[5]", '"x"', "[[]]", "null"])
+def test_image_prompts_that_are_no_objects_are_refused(door: TestClient, text: str) -> None:
+    assert sent(door, {"image_prompts": text})["detail"][0]["loc"] == ["body", "image_prompts"]
 
 
 def test_too_many_files_are_refused(door: TestClient) -> None:
