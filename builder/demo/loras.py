@@ -28,7 +28,7 @@ class Reach:
 ACCELERATORS = {
     "sd_xl_offset_example-lora_1.0": Reach(1, ("mid_block.",)),
     "sdxl_lcm_lora": Reach(2),
-    "sdxl_lightning_4step_lora": Reach(2),
+    "sdxl_lightning_4step_lora": Reach(1),
     "sdxl_hyper_sd_4step_lora": Reach(1),
 }
 # A style is drawn where the picture is: in the outer blocks.
