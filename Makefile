@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNPOD_JS := tests/support/runpod_js
 
-.PHONY: run serve test lint crash load startup install install-test
+.PHONY: run serve test lint crash load startup speed install install-test
 
 run: $(VENV)/.installed
 	$(BIN)/python -u -m handler
@@ -33,6 +33,10 @@ load: $(VENV)/.installed
 # How long the worker takes until its first job, phase by phase, beside plain diffusers on the same checkpoint.
 startup: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.startup
+
+# What the engine's recipe costs beside the bare network; whole pictures; on a GPU, where there is one.
+speed: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.speed
 
 install: $(VENV)/.installed
 

@@ -1,0 +1,1 @@
+"""What the engine's recipe costs beside the bare network, and how long pictures take."""
