@@ -22,8 +22,8 @@ class Plan:
 
     text: int = 500
     vae: int = 1300
-    unet: int = 2200
-    loras: int = 200
+    unet: int = 6300
+    loras: int = 300
     checker: int = 600
     seed: int = 0
     device: str = "cpu"
