@@ -118,7 +118,7 @@ class Site:
         while True:
             await asyncio.sleep(0.05 * self._rng.random())
             if len(self.told.open()) < self._at_once:
-                asked = {"prompt": f"{self._rng.uniform(0, 0.8):.1f} seconds"}
+                asked = {"prompt": f"{self._rng.uniform(0.1, 2):.1f} seconds"}
                 with contextlib.suppress(httpx2.TransportError):
                     hook = {"fal_webhook": f"{self._receiver.url}/hook"}
                     answer = await http.post(URL, json=asked, params=hook)
