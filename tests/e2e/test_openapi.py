@@ -7,11 +7,16 @@ from collections.abc import Iterator
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
 from schemathesis.schemas import APIOperation
 
 from tests.support.gateway import GatewayProcess, RemoteWorker, joined, serving_gateway
 
 EXAMPLES = 4
+FOOOCUS_API = "Fooocus-API"
+MORE_EXAMPLES = 20
+"""For each operation of that door, of each kind: what fits the document, and what just does not."""
+
 HONEST_501 = {"/v1/generation/image-enhance", "/v2/generation/image-enhance", "/v1/tools/generate_mask"}
 PAPER = ("-u", "-m", "tests.support.paper_worker")
 
@@ -29,12 +34,26 @@ def operations(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[APIOpe
 def test_no_server_error(operations: list[APIOperation]) -> None:
     assert len(operations) > 25
     for operation in operations:
-        _try(operation)
+        _try(operation, GenerationMode.POSITIVE, EXAMPLES)
 
 
-def _try(operation: APIOperation) -> None:
-    @given(case=operation.as_strategy())
-    @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.parametrize("mode", GenerationMode)
+def test_no_server_error_at_fooocus_apis_door(operations: list[APIOperation], mode: GenerationMode) -> None:
+    own = [operation for operation in operations if FOOOCUS_API in operation.tags]
+    assert len(own) > 15
+    for operation in own:
+        if mode is GenerationMode.POSITIVE or _takes_anything(operation):
+            _try(operation, mode, MORE_EXAMPLES)
+
+
+def _takes_anything(operation: APIOperation) -> bool:
+    """Whether there is anything a request could get wrong."""
+    return bool(list(operation.iter_parameters()) or list(operation.body))
+
+
+def _try(operation: APIOperation, mode: GenerationMode, examples: int) -> None:
+    @given(case=operation.as_strategy(generation_mode=mode))
+    @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     def answered(case: schemathesis.Case) -> None:
         status = case.call(timeout=60).status_code
         assert status == 501 if operation.path in HONEST_501 else status < 500, f"{operation.label}: {status}"

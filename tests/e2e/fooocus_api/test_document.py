@@ -16,6 +16,9 @@ import contextlib
 import io
 import json
 import os
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,19 +26,20 @@ from typing import Any
 import numpy as np
 import pytest
 import requests
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from schemas.style_names import STYLE_NAMES
+from tests.e2e.fooocus_api.calls import BLUE, RED, SIDE, circle, ended, mask, paper_worker, pixels, submit
 from tests.e2e.fooocus_api.conftest import PRESET, Finished
 from tests.support.document import Sample, samples
+from tests.support.gateway import GatewayProcess, joined, serving_gateway, until
+from tests.support.worker import clean_environment
 
 DOCUMENT = os.environ.get("FOOOCUS_API_DOCUMENT", "")
 ADDRESS = "http://127.0.0.1:8888"
-SIDE = 256
 LEAST = 1024
 """Side of the smallest picture Fooocus upscales to: smaller ones are raised to this area first."""
 
-RED, BLUE = (220, 30, 30), (40, 60, 200)
 SIZE = tuple(map(int, PRESET["default_aspect_ratio"].split("*")))
 
 pytestmark = pytest.mark.skipif(not DOCUMENT, reason="FOOOCUS_API_DOCUMENT names no document")
@@ -54,13 +58,10 @@ def _pictures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     folder = tmp_path_factory.mktemp("samples")
     pictures = folder / "examples" / "imgs"
     pictures.mkdir(parents=True)
-    picture = Image.new("RGB", (SIDE, SIDE), BLUE)
-    ImageDraw.Draw(picture).ellipse((64, 64, 192, 192), fill=RED)
+    picture = Image.open(io.BytesIO(circle()))
     picture.save(pictures / "bear.jpg", quality=95)
     picture.save(pictures / "s.jpg", quality=95)
-    mask = Image.new("L", (SIDE, SIDE), 0)
-    ImageDraw.Draw(mask).rectangle((88, 88, 168, 168), fill=255)
-    mask.save(pictures / "m.png")
+    (pictures / "m.png").write_bytes(mask())
     with contextlib.chdir(folder):
         yield
 
@@ -89,10 +90,8 @@ def printed(text: str) -> Iterator[Any]:
 
 def picture_of(image: Mapping[str, Any]) -> np.ndarray:
     """The pixels of one entry of a result, (h, w, 3)."""
-    assert image["finish_reason"] == "SUCCESS"
     assert image["seed"].isdigit()
-    content = requests.get(image["url"], timeout=30).content
-    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+    return pixels(image)
 
 
 def only_picture(job: Mapping[str, Any], finished: Finished) -> np.ndarray:
@@ -103,10 +102,33 @@ def only_picture(job: Mapping[str, Any], finished: Finished) -> np.ndarray:
     return picture_of(image)
 
 
-def assert_keeps_circle(pixels: np.ndarray, left: int = 0) -> None:
+def assert_keeps_circle(picture: np.ndarray, left: int = 0) -> None:
     """The samples' picture is still there from column `left` on: blue corners, a red ring around the mask."""
     for place, colour in (((10, left + 10), BLUE), ((246, left + 246), BLUE), ((75, left + 128), RED)):
-        assert np.abs(pixels[place].astype(int) - colour).max() < 40, (place, pixels[place])
+        assert np.abs(picture[place].astype(int) - colour).max() < 40, (place, picture[place])
+
+
+def assert_repainted(picture: np.ndarray) -> None:
+    """The circle is there, and what the mask covers is something else, no single colour."""
+    assert picture.shape == (SIDE, SIDE, 3)
+    assert_keeps_circle(picture)
+    area = picture[96:160, 96:160].astype(int)
+    assert np.abs(area - RED).mean() > 10
+    assert is_drawn(area)
+
+
+def assert_grown(picture: np.ndarray) -> None:
+    """30 % were added at the left and at the right, and something was drawn there; the circle is in the middle."""
+    side = round(0.3 * SIDE)
+    assert abs(picture.shape[1] - (SIDE + 2 * side)) <= 2
+    assert_keeps_circle(picture, side)
+    assert is_drawn(picture[:, : side - 8])
+    assert is_drawn(picture[:, -side + 8 :])
+
+
+def is_drawn(area: np.ndarray) -> bool:
+    """Whether an area is no single colour, nor stripes as a stretched border gives."""
+    return bool(area.std((0, 1)).max() > 1 and area.std(1).max() > 1)
 
 
 def test_text_to_image(host: str, finished: Finished) -> None:
@@ -130,23 +152,22 @@ def test_image_upscale_vary(host: str, finished: Finished, version: str) -> None
 def test_image_inpaint_outpaint(host: str, finished: Finished, version: str) -> None:
     outpaint, inpaint = run(found(version, after="image-inpaint-outpaint"), host)["printed"]
     assert outpaint["job_type"] == "Image Inpaint or Outpaint"
-    grown = only_picture(outpaint, finished)
-    assert grown.shape[1] > SIDE * 1.4
-    assert_keeps_circle(only_picture(inpaint, finished))
+    assert_grown(only_picture(outpaint, finished))
+    assert_repainted(only_picture(inpaint, finished))
 
 
 def test_image_prompt_v1(host: str, finished: Finished) -> None:
     extended, inpainted, prompted = run(found("V1", after="image-prompt"), host)["printed"]
-    assert picture_of(extended[0]).shape[1] > SIDE * 1.4
+    assert_grown(picture_of(extended[0]))
     assert inpainted["job_type"] == "Image Prompt"
-    assert_keeps_circle(only_picture(inpainted, finished))
+    assert_repainted(only_picture(inpainted, finished))
     assert picture_of(prompted[0]).shape == (SIZE[1], SIZE[0], 3)
 
 
 def test_image_prompt_v2(host: str, finished: Finished) -> None:
     extended, inpainted, prompted = run(found("V2", after="image-prompt"), host)["printed"]
-    assert picture_of(extended[0]).shape[1] > SIDE * 1.4
-    assert_keeps_circle(only_picture(inpainted, finished))
+    assert_grown(picture_of(extended[0]))
+    assert_repainted(only_picture(inpainted, finished))
     assert picture_of(prompted[0]).shape == (SIZE[1], SIZE[0], 3)
 
 
@@ -199,3 +220,33 @@ def test_job_history(host: str) -> None:
 
 def test_stop(host: str) -> None:
     assert run(found("stop"), host)["stop"]() == {"msg": "success"}
+
+
+def test_webhook(tmp_path: Path) -> None:
+    """The receiver runs as it is, and prints what the gateway's `--webhook-url` tells it."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    code = found("webhook").code.replace("port=8000", f"port={port}")
+    arguments = ("--webhook-url", f"http://127.0.0.1:{port}/status", "--allow-private-webhooks")
+    gateway = GatewayProcess(tmp_path / "gateway", arguments)
+    with receiving(code, tmp_path) as log, serving_gateway(gateway), joined(paper_worker(gateway, tmp_path / "paper")):
+        until(lambda: "Uvicorn running" in log.read_text())
+        job = submit(gateway.url)["job_id"]
+        line = until(lambda: next((line for line in log.read_text().splitlines() if line.startswith("{")), None))
+        (image,) = ended(gateway.url, job)["job_result"]
+    assert ast.literal_eval(line) == {"job_id": job, "job_result": [{"url": image["url"], "seed": image["seed"]}]}
+
+
+@contextlib.contextmanager
+def receiving(code: str, home: Path) -> Iterator[Path]:
+    """A process that runs `code`; the file its output goes to."""
+    log = home / "receiver.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-u", "-c", code], cwd=home, env=clean_environment(home), stdout=out, stderr=out
+        )
+    try:
+        yield log
+    finally:
+        process.kill()
+        process.wait()

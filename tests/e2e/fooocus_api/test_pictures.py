@@ -6,20 +6,16 @@ import base64
 import io
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
 from PIL import Image
 
+from tests.e2e.fooocus_api.calls import T2I, bare, circle, fetched
 from tests.e2e.fooocus_api.conftest import Finished
 from tests.support.gateway import until
 
-T2I = "/v1/generation/text-to-image"
-
-
-def fetched(image: dict[str, Any]) -> Image.Image:
-    return Image.open(io.BytesIO(requests.get(image["url"], timeout=30).content))
+BROKEN = base64.b64encode(b"\x89PNG\r\n\x1a\nbroken").decode()
 
 
 def test_a_step_preview_is_a_png_while_the_job_runs(host: str, finished: Finished) -> None:
@@ -68,7 +64,7 @@ def test_metadata_can_be_left_out(host: str) -> None:
     assert "parameters" not in fetched(image).info
 
 
-@pytest.mark.parametrize("text", ["https://127.0.0.1/a.png", base64.b64encode(b"\x89PNG\r\n\x1a\nbroken").decode()])
+@pytest.mark.parametrize("text", ["https://127.0.0.1/a.png", BROKEN])
 def test_a_picture_that_cannot_be_had_is_a_422_at_its_field(host: str, text: str) -> None:
     body = {"input_image": text, "uov_method": "Vary (Subtle)"}
     answer = requests.post(f"{host}/v2/generation/image-upscale-vary", json=body, timeout=120)
@@ -81,3 +77,27 @@ def test_such_a_job_says_so_when_it_is_asked_about(host: str, finished: Finished
     job = finished(requests.post(f"{host}/v2/generation/image-upscale-vary", json=body, timeout=30).json()["job_id"])
     assert (job["job_stage"], job["job_result"]) == ("ERROR", None)
     assert job["job_status"].startswith("body.input_image: ")
+
+
+def test_a_broken_picture_is_told_in_full_when_the_picture_itself_was_asked_for(host: str) -> None:
+    body = {"input_image": BROKEN, "uov_method": "Vary (Subtle)"}
+    headers = {"Accept": "image/png"}
+    answer = requests.post(f"{host}/v2/generation/image-upscale-vary", json=body, headers=headers, timeout=120)
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == ["body", "input_image"]
+
+
+def test_a_broken_image_prompt_is_told_by_its_place_in_the_list(host: str, finished: Finished) -> None:
+    body = {"image_prompts": [{}, {"cn_img": bare(circle())}, {"cn_img": ""}, {"cn_img": BROKEN}]}
+    path = f"{host}/v2/generation/image-prompt"
+    detail = requests.post(path, json=body, timeout=120).json()["detail"][0]
+    assert detail["loc"] == ["body", "image_prompts", 3, "cn_img"]
+    job = requests.post(path, json={**body, "async_process": True}, timeout=120).json()
+    assert finished(job["job_id"])["job_status"].startswith("body.image_prompts.3.cn_img: ")
+
+
+def test_a_broken_image_prompt_of_a_form_is_told_by_its_field(host: str, finished: Finished) -> None:
+    path, files = f"{host}/v1/generation/image-prompt", {"cn_img3": base64.b64decode(BROKEN)}
+    assert requests.post(path, files=files, timeout=120).json()["detail"][0]["loc"] == ["body", "cn_img3"]
+    job = requests.post(path, data={"async_process": "true"}, files=files, timeout=120).json()
+    assert finished(job["job_id"])["job_status"].startswith("body.cn_img3: ")
