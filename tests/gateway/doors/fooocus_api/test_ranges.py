@@ -38,8 +38,8 @@ NAMES: dict[str, tuple[str, ...]] = {
 
 GOOD = [
     *((name, value) for name, ends in (REAL | WHOLE).items() for value in ends),
-    *((name, value) for name in SWITCHES for value in (True, False)),
-    *((name, False) for name in ALWAYS_OFF),
+    *((name, value) for name in sorted(SWITCHES) for value in (True, False)),
+    *((name, False) for name in sorted(ALWAYS_OFF)),
     *((name, value) for name, values in NAMES.items() for value in values),
     ("vae_name", "Default (model)"),
     ("vae_name", "other.safetensors"),
@@ -47,8 +47,8 @@ GOOD = [
 BAD = [
     *((name, value) for name, (low, high) in REAL.items() for value in (low - 0.01, high + 0.01, "much", True)),
     *((name, value) for name, (low, high) in WHOLE.items() for value in (low - 1, high + 1, 2.5, True)),
-    *((name, "perhaps") for name in SWITCHES),
-    *((name, True) for name in ALWAYS_OFF),
+    *((name, "perhaps") for name in sorted(SWITCHES)),
+    *((name, True) for name in sorted(ALWAYS_OFF)),
     *((name, "magic") for name in NAMES),
     ("vae_name", 5),
     ("vae_name", "x" * 256),
