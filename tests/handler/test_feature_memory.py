@@ -28,7 +28,6 @@ from handler.start import DEMO_BUNDLE, DEMO_CHECKPOINT, start_worker
 from handler.storage.settings import StorageSettings
 from schemas.errors import ModelMissing
 from schemas.request import DescribeRequest, TextToImageRequest
-from tests.support.controls import CANNY, CPDS, random_controlnet, write_diffusers_folder, write_image_prompts
 from tests.support.requests import mask_with, picture, uri
 
 FAST = {"prompt": "a red circle", "styles": [], "loras": [], "performance": "Lightning", "seed": 5,
@@ -119,19 +118,15 @@ def test_rendering_makes_describing_let_go(make_worker: Callable[..., Worker]) -
     assert shelf.bytes == 0
 
 
-def started(models: Path, preload: str) -> Shelf:
+def started(models: Path, preload: str, **more: str) -> Shelf:
     """The shelf of a worker that has had no job."""
-    settings = Settings(models_dir=models, device="cpu", warm_up=False, safety_policy="off", preload=preload)
+    settings = Settings(models_dir=models, device="cpu", warm_up=False, safety_policy="off", preload=preload, **more)
     worker = start_worker(settings, StorageSettings())
     engines = worker.runners[TextToImageRequest].__self__.render.__self__
     return engines.get(DEMO_CHECKPOINT)._shelf
 
 
 def test_features_are_loaded_before_the_first_job(tmp_path: Path) -> None:
-    unet = load(Features())._model.unet
-    write_image_prompts(tmp_path, unet)
-    for name in (CANNY, CPDS):
-        write_diffusers_folder(tmp_path / "controlnet" / name, random_controlnet(unet))
     assert not started(tmp_path, "").bytes
     shelf = started(tmp_path, ",".join(Preload))
     kinds = {key[0] if isinstance(key, tuple) else key for key in shelf._items}
@@ -140,8 +135,8 @@ def test_features_are_loaded_before_the_first_job(tmp_path: Path) -> None:
 
 
 def test_one_that_is_not_installed_is_told_at_the_start(tmp_path: Path) -> None:
-    with pytest.raises(ModelMissing, match="control-lora-canny-rank128"):
-        started(tmp_path, "canny")
+    with pytest.raises(ModelMissing, match=r"mine\.safetensors"):
+        started(tmp_path, "canny", controlnet_canny="mine.safetensors")
 
 
 def test_the_budget_is_what_a_gpu_has_to_spare(monkeypatch: pytest.MonkeyPatch) -> None:
