@@ -1,4 +1,4 @@
-"""One picture of everything that is done with pictures: what goes in beside what comes out, by a whole worker."""
+"""One picture of what is done with pictures: what goes in beside what comes out, by a whole worker."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 from builder.demo.captions import plain
-from builder.demo.face import Face, draw_face
 from builder.demo.score_features import BARE
 from builder.demo.worker import LocalWorker, data_uri
 from builder.demo.world import Background, Scene, Shape, draw
@@ -35,9 +34,6 @@ def questions() -> Iterator[Shown]:
     star = draw(Scene(Background("white"), (Shape("star", "green", 0.3, 0.4),)), SIDE, SIDE)
     yield from _edits(circle)
     yield from _hints(star)
-    face = draw_face(Face("pink", "cyan", "black"), SIDE)
-    yield _slot("Image prompt, no words", "ImagePrompt", circle, "")
-    yield _slot('FaceSwap, "a face"', "FaceSwap", face, "a face")
 
 
 def _edits(own: Image.Image) -> Iterator[Shown]:
