@@ -33,7 +33,7 @@ from builder.demo.train_vae import GAIN
 from builder.demo.world import draw
 
 RATE, LIKE_TEXT_RATE = 1.5e-3, 3e-3
-LIKE_TEXT_STEPS, LIKE_TEXT_BATCH = 300, 48
+LIKE_TEXT_STEPS, LIKE_TEXT_BATCH = 2500, 48
 SIZES = {(32, 32): (8, 0.8), (64, 64): (2, 0.2)}
 SHOWN_SIDE = 96
 NOTHING_SHOWN = 0.15
