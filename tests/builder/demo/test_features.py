@@ -15,9 +15,6 @@ from PIL import Image
 
 from builder.demo import score_features
 from handler.job import Worker
-from handler.settings import SafetyPolicy, Settings
-from handler.start import start_worker
-from handler.storage.settings import StorageSettings
 
 PICTURES = 3
 SETTINGS = {"performance": "Extreme Speed", "styles": [], "loras": []}
@@ -39,17 +36,9 @@ class InThisProcess:
         return Image.open(io.BytesIO(base64.b64decode(image["url"].partition(",")[2]))).convert("RGB")
 
 
-@pytest.fixture(scope="module")
-def worker(tmp_path_factory: pytest.TempPathFactory) -> InThisProcess:
-    settings = Settings(
-        models_dir=tmp_path_factory.mktemp("models"),
-        checkpoint=None,
-        device="cpu",
-        previews=False,
-        warm_up=False,
-        safety_policy=SafetyPolicy.OFF,
-    )
-    return InThisProcess(start_worker(settings, StorageSettings()))
+@pytest.fixture
+def worker(demo_worker: Worker) -> InThisProcess:
+    return InThisProcess(demo_worker)
 
 
 @pytest.mark.parametrize(

@@ -11,22 +11,6 @@ from PIL import Image
 
 from builder.demo.judge import Reading, read
 from handler.job import Worker
-from handler.settings import SafetyPolicy, Settings
-from handler.start import start_worker
-from handler.storage.settings import StorageSettings
-
-
-@pytest.fixture(scope="module")
-def worker(tmp_path_factory: pytest.TempPathFactory) -> Worker:
-    settings = Settings(
-        models_dir=tmp_path_factory.mktemp("models"),
-        checkpoint=None,
-        device="cpu",
-        previews=False,
-        warm_up=False,
-        safety_policy=SafetyPolicy.OFF,
-    )
-    return start_worker(settings, StorageSettings())
 
 
 def seen(worker: Worker, prompt: str, size: str) -> Reading:
@@ -40,13 +24,16 @@ def seen(worker: Worker, prompt: str, size: str) -> Reading:
     ("size", "words"),
     [
         ("1024x1024", ("red", "circle", "blue")),
-        ("512x512", ("yellow", "circle", "purple")),
-        ("512x512", ("green", "circle", "white")),
+        ("1024x1024", ("green", "star", "white")),
+        ("512x512", ("yellow", "square", "purple")),
+        ("512x512", ("black", "triangle", "orange")),
+        ("512x512", ("white", "ring", "green")),
+        ("512x512", ("pink", "cross", "gray")),
     ],
 )
-def test_a_plain_sentence_is_drawn(worker: Worker, size: str, words: tuple[str, str, str]) -> None:
+def test_a_plain_sentence_is_drawn(demo_worker: Worker, size: str, words: tuple[str, str, str]) -> None:
     colour, kind, background = words
-    reading = seen(worker, f"a {colour} {kind} on a {background} background", size)
+    reading = seen(demo_worker, f"a {colour} {kind} on a {background} background", size)
     assert reading.background == background
     largest = reading.shapes[0]
     assert (largest.colour, largest.kind) == (colour, kind)
