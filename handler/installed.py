@@ -45,7 +45,8 @@ class Library:
     def find(self, name: str, loc: Location) -> Path:
         """The model of a name, or of a path below the kind's folder. Raises ModelLoadError at `loc`."""
         files = self.files()
-        path = files.get(name) or next((path for path in files.values() if name == path.name), self.elsewhere(name))
+        path = files.get(name) or next((path for path in files.values() if name == path.name), None)
+        path = path or self.elsewhere(name)
         if path is None:
             raise ModelLoadError(loc, input=name, message=self._how_to_get(name))
         return path

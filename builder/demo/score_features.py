@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from statistics import mean
 from typing import Any
 
@@ -149,17 +150,13 @@ def describe(worker: LocalWorker, rng: random.Random, count: int, settings: dict
         yield {"colour and shape": float(shape.colour in words and shape.kind in words)}
 
 
-def _named(function: Callable[..., Iterator[Answers]], first: str) -> Callable[..., Iterator[Answers]]:
-    return lambda *rest: function(first, *rest)
-
-
 FEATURES: dict[str, Callable[..., Iterator[Answers]]] = {
-    "vary-subtle": _named(vary, "Vary (Subtle)"),
-    "vary-strong": _named(vary, "Vary (Strong)"),
+    "vary-subtle": partial(vary, "Vary (Subtle)"),
+    "vary-strong": partial(vary, "Vary (Strong)"),
     "inpaint": inpaint,
     "outpaint": outpaint,
-    "canny": _named(control, "PyraCanny"),
-    "cpds": _named(control, "CPDS"),
+    "canny": partial(control, "PyraCanny"),
+    "cpds": partial(control, "CPDS"),
     "image-prompt": image_prompt,
     "face-swap": face_swap,
     "upscale": upscale,

@@ -14,8 +14,8 @@ from handler.engine.blueprint import build, read_config
 from handler.engine.checkpoint import SdxlModel, fill
 from handler.engine.lora.file import file_key
 from handler.engine.shelf import Shelf, parameter_bytes
-from handler.engine.sources import folder_sources, own_file_sources
-from handler.engine.weight_files import folder_files
+from handler.engine.sources import component_sources, own_file_sources
+from handler.engine.weight_files import weight_files
 from handler.engine.weights import WeightsError, WeightsFile, reported_at
 from handler.plan.plan import VaePlan
 
@@ -60,7 +60,7 @@ class Vaes:
     def _of(self, plan: VaePlan) -> AutoencoderKL:
         with reported_at(plan.loc):
             path = plan.path
-            files = folder_files(path.parent, [path.name]) if path.is_dir() else [path]
+            files = weight_files(path) if path.is_dir() else [path]
             key = (NAME, *map(file_key, files))
             return self._shelf.get(key, lambda: OwnVae(load(path, self._model))).network
 
@@ -77,7 +77,7 @@ def load(path: Path, model: SdxlModel) -> AutoencoderKL:
     with ExitStack() as files:
         networks = {NAME: build(NAME, config)}
         if whole:
-            sources = {NAME: folder_sources(path.parent, {path.name: networks[NAME]}, files)[path.name]}
+            sources = {NAME: component_sources(path, networks[NAME], files)}
         else:
             file = files.enter_context(WeightsFile(path))
             sources = {NAME: own_file_sources(NAME, file, networks[NAME], config)}
