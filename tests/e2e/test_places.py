@@ -26,7 +26,7 @@ from tests.e2e.jobs import Fields, data, small
 from tests.e2e.test_local_api import local_api
 from tests.e2e.test_one_shot import printed, run_once
 from tests.support.client import Client, Record
-from tests.support.gateway import WARM_S, GatewayProcess, serving_gateway, until
+from tests.support.gateway import WARM_S, GatewayProcess, in_front_of, serving_gateway, until
 from tests.support.platform import Platform, serving
 from tests.support.worker import WorkerProcess, running
 
@@ -115,10 +115,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory, gateway: GatewayProcess) -> Iterator[GatewayProcess]:
     """A gateway whose jobs go to a RunPod endpoint, which the other gateway plays."""
-    environment = {"GATEWAY_RUNPOD_API_KEY": "any", "GATEWAY_RUNPOD_BASE_URL": f"{gateway.url}/runpod/v2"}
-    arguments = ("--fleet", "runpod", "--runpod-endpoint", "fooocus")
-    with serving_gateway(GatewayProcess(tmp_path_factory.mktemp("fleet"), arguments, environment)) as process:
-        until(lambda: process.get("/readyz")[0] == 200, 20)
+    with in_front_of(gateway, tmp_path_factory.mktemp("fleet")) as process:
         yield process
 
 

@@ -232,3 +232,13 @@ def until(ready: Any, timeout_s: float = 60.0, pause_s: float = 0.02) -> Any:
         assert time.monotonic() < deadline, f"Waited {timeout_s:.0f} s in vain"
         time.sleep(pause_s)
     return value
+
+
+@contextlib.contextmanager
+def in_front_of(gateway: GatewayProcess, home: Path) -> Iterator[GatewayProcess]:
+    """A ready gateway whose jobs go to a RunPod endpoint, which `gateway` plays."""
+    environment = {"GATEWAY_RUNPOD_API_KEY": "any", "GATEWAY_RUNPOD_BASE_URL": f"{gateway.url}/runpod/v2"}
+    arguments = ("--fleet", "runpod", "--runpod-endpoint", "fooocus")
+    with serving_gateway(GatewayProcess(home, arguments, environment)) as process:
+        until(lambda: process.get("/readyz")[0] == 200, 20)
+        yield process

@@ -9,15 +9,12 @@ import httpx2
 import pytest
 from PIL import Image
 
-from tests.support.gateway import GatewayProcess, serving_gateway, until
+from tests.support.gateway import GatewayProcess, in_front_of
 
 
 @pytest.fixture
 def front(tmp_path_factory: pytest.TempPathFactory, painting: GatewayProcess) -> Iterator[GatewayProcess]:
-    environment = {"GATEWAY_RUNPOD_API_KEY": "any", "GATEWAY_RUNPOD_BASE_URL": f"{painting.url}/runpod/v2"}
-    arguments = ("--fleet", "runpod", "--runpod-endpoint", "fooocus")
-    with serving_gateway(GatewayProcess(tmp_path_factory.mktemp("front"), arguments, environment)) as gateway:
-        until(lambda: gateway.get("/readyz")[0] == 200, 20)
+    with in_front_of(painting, tmp_path_factory.mktemp("front")) as gateway:
         yield gateway
 
 
