@@ -49,6 +49,8 @@ def _train(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", default=plan.device, help="of the UNet's and the LoRAs' training: cpu or cuda")
     command.add_argument("--scale", type=int, default=plan.scale, help="times the pictures in a batch of the UNet's")
     command.add_argument("--workers", type=int, default=plan.workers, help="processes that draw these pictures")
+    command.add_argument("--start", type=Path, help="a bundle to go on from: only its UNet and what follows is trained")
+    command.add_argument("--begin", type=float, default=plan.begin, help="part of the curriculum to go on from, 0 to 1")
     command.set_defaults(run=_run_train)
 
 
@@ -88,7 +90,8 @@ def _run_create(options: argparse.Namespace) -> None:
 
 def _run_train(options: argparse.Namespace) -> None:
     steps = (options.text_steps, options.vae_steps, options.unet_steps, options.lora_steps, options.checker_steps)
-    plan = stages.Plan(*steps, options.seed, options.device, options.scale, options.workers)
+    where = (options.device, options.scale, options.workers)
+    plan = stages.Plan(*steps, options.seed, *where, options.start, options.begin)
     networks = stages.train(plan, options.work, options.until)
     bundle.write(networks, options.out)
     if options.until is None:

@@ -26,14 +26,19 @@ LARGE: dict[Size, int] = {(128, 128): 3, (112, 144): 3, (144, 112): 3, (96, 96):
 CURRICULUM = (
     (0.0, (1.0, 0.0, 0.0)),
     (0.35, (0.7, 0.3, 0.0)),
-    (0.6, (0.5, 0.35, 0.15)),
-    (0.85, (0.2, 0.42, 0.38)),
+    (0.6, (0.65, 0.25, 0.1)),
+    (0.9, (0.3, 0.4, 0.3)),
 )
 # Share of plain sentences, from this part of the training on, and of fragments; the rest is drawn from the whole
 # grammar, with so many pairs.
-SIMPLE = ((0.0, 1.0), (0.35, 0.55), (0.7, 0.25))
+SIMPLE = ((0.0, 1.0), (0.35, 0.55), (0.6, 0.08))
 FRAGMENTS = 0.04
-PAIRS = 0.15
+PAIRS = ((0.0, 0.15), (0.6, 0.7))
+# Share of batches whose pictures may have two texts each, and of the pictures in these whose caption is only in the
+# context: the pooled vector is an easier teacher, and what it tells is not learned from the cross-attention, by which
+# image prompts and all further texts come.
+SEVERAL = ((0.0, 0.35), (0.6, 0.6))
+CONTEXT_ONLY = ((0.0, 0.0), (0.6, 0.55))
 DRAW_SCALE = 4
 UNCONDITIONAL = 0.1
 
@@ -77,12 +82,26 @@ def batch_at(rng: random.Random, part: float, scale: int = 1) -> Batch:
     latents = torch.stack([scene_latents(example.scene, width, height) for example in examples])
     others = torch.stack([scene_latents(other_shapes(rng, example.scene), width, height) for example in examples])
     silhouettes = torch.stack([scene_silhouette(example.scene, width, height) for example in examples])
-    several = rng.random() < 0.35
-    texts = [texts_for(rng, example, several) for example in examples]
-    # The text of a prompt's expansion comes last and is left out of the pooled vector.
-    pooled = [1 if rng.random() < 0.6 else len(parts) for parts in texts]
+    several, context_only = rng.random() < _current(SEVERAL, part), _current(CONTEXT_ONLY, part)
+    told = [
+        only_in_context(rng, example)
+        if several and rng.random() < context_only
+        else in_both(texts_for(rng, example, several), rng)
+        for example in examples
+    ]
+    texts, pooled = [parts for parts, _ in told], [count for _, count in told]
     ids = torch.stack([time_ids(rng, height * 8, width * 8) for _ in examples])
     return Batch(latents, others, silhouettes, texts, pooled, ids)
+
+
+def in_both(texts: list[str], rng: random.Random) -> tuple[list[str], int]:
+    """Texts, and how many of them the pooled vector is made of: a prompt's expansion comes last and is left out."""
+    return texts, 1 if rng.random() < 0.6 else len(texts)
+
+
+def only_in_context(rng: random.Random, example: Example) -> tuple[list[str], int]:
+    """Two texts for an example, of which the pooled vector is made of one that says nothing."""
+    return [filler(rng, 3, 30) if rng.random() < 0.5 else "", example.caption], 1
 
 
 def random_example(rng: random.Random, part: float) -> Example:
@@ -90,7 +109,7 @@ def random_example(rng: random.Random, part: float) -> Example:
     kind, plain = rng.random(), _current(SIMPLE, part)
     if kind < plain:
         return simple(rng)
-    return fragment(rng) if kind < plain + FRAGMENTS else sample(rng, PAIRS)
+    return fragment(rng) if kind < plain + FRAGMENTS else sample(rng, _current(PAIRS, part))
 
 
 def other_shapes(rng: random.Random, scene: Scene) -> Scene:

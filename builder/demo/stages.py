@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from builder.demo import train_loras, train_text, train_unet, train_vae
+from builder.demo import bundle, train_loras, train_text, train_unet, train_vae
 from builder.demo.networks import Networks, create
+from builder.demo.train_unet import Start
 
 WORK = Path(".demo-work")
 
@@ -17,7 +18,8 @@ WORK = Path(".demo-work")
 class Plan:
     """Steps of each stage, `loras` of each LoRA, and the seed they share.
 
-    device: what the UNet and the LoRAs are trained on. scale, workers: see `train_unet.train`.
+    device: what the UNet and the LoRAs are trained on. scale, workers: see `train_unet.train`. start: a bundle whose
+    text encoders and VAE are kept and whose UNet is trained further, from `begin` (0..1) of the curriculum on.
     """
 
     text: int = 500
@@ -29,17 +31,24 @@ class Plan:
     device: str = "cpu"
     scale: int = 1
     workers: int = 0
+    start: Path | None = None
+    begin: float = Start.part
 
 
 def train(plan: Plan, work: Path = WORK, until: int | None = None) -> Networks:
     """Run or resume every stage, the UNet up to step `until`; returns what has been learned so far."""
-    networks = create(plan.seed)
-    train_text.train(networks, work, plan.text, plan.seed)
-    train_vae.train(networks.vae, work, plan.vae, plan.seed)
+    networks, start = create(plan.seed), None
+    if plan.start is None:
+        train_text.train(networks, work, plan.text, plan.seed)
+        train_vae.train(networks.vae, work, plan.vae, plan.seed)
+    else:
+        earlier = bundle.read(plan.start)
+        start = Start(earlier.unet.state_dict(), plan.begin)
+        networks = replace(earlier, unet=networks.unet)
     for module in networks.modules().values():
         module.to(plan.device)
-    train_unet.train(networks, work, plan.unet, plan.seed, until, plan.scale, plan.workers)
-    return trained(work, plan.seed)
+    train_unet.train(networks, work, plan.unet, plan.seed, until, plan.scale, plan.workers, start)
+    return trained(work, plan.seed, plan.start)
 
 
 def loras(networks: Networks, plan: Plan, work: Path = WORK) -> dict[str, dict[str, torch.Tensor]]:
@@ -50,9 +59,12 @@ def loras(networks: Networks, plan: Plan, work: Path = WORK) -> dict[str, dict[s
     return {name: {key: tensor.cpu() for key, tensor in tensors.items()} for name, tensors in files.items()}
 
 
-def trained(work: Path = WORK, seed: int = 0) -> Networks:
-    """The networks in `work`'s checkpoints, the UNet's moving average among them; missing stages stay random."""
-    networks = create(seed)
+def trained(work: Path = WORK, seed: int = 0, start: Path | None = None) -> Networks:
+    """The networks in `work`'s checkpoints, the UNet's moving average among them.
+
+    Missing stages are those of the bundle `start`, without one they stay random.
+    """
+    networks = create(seed) if start is None else bundle.read(start)
     if (state := _state(work / "text.pt")) is not None:
         for name, module in (("text_1.", networks.text_1), ("text_2.", networks.text_2)):
             module.load_state_dict({k.removeprefix(name): v for k, v in state["model"].items() if k.startswith(name)})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -55,6 +56,18 @@ class Conditions:
         """The noise that `unet` sees in `noisy`."""
         added = {"text_embeds": self.pooled, "time_ids": self.time_ids}
         return unet(noisy, timesteps, self.context, added_cond_kwargs=added).sample
+
+
+@dataclass(frozen=True)
+class Start:
+    """A trained UNet to go on from.
+
+    weights: its state. part: where in the curriculum to begin, 0..1. rate: share of the usual rates, 0..1.
+    """
+
+    weights: dict[str, torch.Tensor]
+    part: float = 0.6
+    rate: float = 0.6
 
 
 class Average:
@@ -162,34 +175,41 @@ def train(
     until: int | None = None,
     scale: int = 1,
     workers: int = 0,
+    start: Start | None = None,
 ) -> None:
     """Train `networks.unet` in place, to step `until` of `steps`, keeping its average in the checkpoint too.
 
     Continues from `work`'s checkpoint of this stage when there is one. scale: how many times the usual pictures a batch
-    has. workers: processes that draw them. On the device the networks are on.
+    has. workers: processes that draw them. start: what to go on from, where `work` has no checkpoint; `networks.unet`
+    is a fresh one all the same. On the device the networks are on.
     """
     device = networks.unet.device
     networks.text_1.requires_grad_(False)
     networks.text_2.requires_grad_(False)
     protect(networks.unet)
-    average = Average(networks.unet)
     sketches = Sketches(networks.unet).to(device)
     trainable = [p for p in (*networks.unet.parameters(), *sketches.parameters()) if p.requires_grad]
     optimiser = SteadyAdam(trainable, free=[networks.unet.conv_in.weight])
+    begin, rate = 0.0, 1.0
+    if start is not None:
+        networks.unet.load_state_dict(start.weights)
+        begin, rate = start.part, start.rate
+    average = Average(networks.unet)
     parts = {"model": networks.unet, "sketches": sketches, "optimiser": optimiser, "average": average}
     checkpoint = Checkpoint(work / "unet.pt", **parts)
     began, running = time.monotonic(), 0.0
     end = min(steps, until or steps)
+    part_at = partial(_part, begin, steps)
     first = checkpoint.load()
-    for step, drawn in batches(partial(_batch, seed, steps, scale), first, end, workers):
+    for step, drawn in batches(partial(_batch, seed, part_at, scale), first, end, workers):
         generator = torch.Generator(device).manual_seed(seed * 1_000_003 + step)
         batch = drawn.to(device)
-        loss = noise_loss(networks.unet, networks, batch, step / steps, generator).mean()
+        loss = noise_loss(networks.unet, networks, batch, part_at(step), generator).mean()
         sketched = sketches.loss(batch.latents, batch.silhouettes, emphasis(batch.latents, batch.others))
         optimiser.zero_grad()
         (loss + SKETCH_WEIGHT * sketched).backward()
         norm = nn.utils.clip_grad_norm_(trainable, 1.0)
-        optimiser.step(rate_factor(step, steps, COOL_DOWN))
+        optimiser.step(rate * rate_factor(step, steps, COOL_DOWN))
         average.update(networks.unet, step)
         running = loss.item() if step == first else 0.96 * running + 0.04 * loss.item()
         progress("unet", step, end, began, {"loss": running, "sketches": sketched.item(), "gradient": norm.item()})
@@ -197,5 +217,10 @@ def train(
     checkpoint.save(end)
 
 
-def _batch(seed: int, steps: int, scale: int, step: int) -> Batch:
-    return batch_at(random.Random(f"unet {seed} {step}"), step / steps, scale)
+def _part(begin: float, steps: int, step: int) -> float:
+    """How far the curriculum is at a step of a training that begins at `begin` of it, 0..1."""
+    return begin + (1 - begin) * step / steps
+
+
+def _batch(seed: int, part_at: Callable[[int], float], scale: int, step: int) -> Batch:
+    return batch_at(random.Random(f"unet {seed} {step}"), part_at(step), scale)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from builder.demo import captions, dataset, loras, stages, train_loras, train_text, train_vae
+from builder.demo import bundle, captions, dataset, loras, stages, train_loras, train_text, train_vae
 from builder.demo.carry import protect
 from builder.demo.checkpoints import rate_factor
 from builder.demo.networks import Networks, alphas_cumprod, create
@@ -55,6 +55,26 @@ def test_batches_carry_size_numbers_in_pixels() -> None:
     assert batch.time_ids[:, 2:4].eq(0).all()
     assert batch.time_ids[:, 4:].eq(128).all()
     assert all(1 <= len(texts) <= 2 for texts in batch.texts)
+
+
+def test_a_caption_can_be_told_by_the_context_alone(networks: Networks) -> None:
+    example = captions.plain("red", "star", "blue")
+    texts, count = dataset.only_in_context(random.Random(2), example)
+    assert texts[1:] == [example.caption]
+    encoders = (networks.text_1, networks.text_2)
+    with torch.no_grad():
+        context, pooled = encode_joined(*encoders, [texts], [count])
+        _, without = encode(*encoders, texts[:1])
+        alone, _ = encode(*encoders, texts[1:])
+    assert torch.allclose(pooled, without, atol=1e-5)
+    assert torch.allclose(context[:, 77:], alone, atol=1e-5)
+
+
+@pytest.mark.parametrize(("part", "least", "most"), [(0.1, 0.0, 0.0), (0.5, 0.03, 0.12), (0.9, 0.5, 0.75)])
+def test_the_later_in_the_training_the_more_pairs(part: float, least: float, most: float) -> None:
+    rng = random.Random(4)
+    pairs = sum(len(dataset.random_example(rng, part).scene.shapes) == 2 for _ in range(600))
+    assert least <= pairs / 600 <= most
 
 
 def test_several_texts_join_along_tokens_and_add_their_pooled_vectors(networks: Networks) -> None:
@@ -121,6 +141,19 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
         assert all(torch.equal(value, other[key]) for key, value in module.state_dict().items()), name
     untrained = create(0).unet.state_dict()
     assert any(not torch.equal(value, untrained[key]) for key, value in whole.unet.state_dict().items())
+
+
+def test_training_goes_on_from_a_bundle(tmp_path: Path) -> None:
+    bundle.write(create(3), tmp_path / "bundle")
+    earlier = bundle.read(tmp_path / "bundle")
+    further = stages.train(stages.Plan(unet=1, start=tmp_path / "bundle", begin=0.7), tmp_path / "work")
+    for kept in ("text_encoder", "text_encoder_2", "vae"):
+        own, other = further.modules()[kept].state_dict(), earlier.modules()[kept].state_dict()
+        assert all(torch.equal(value, other[key]) for key, value in own.items()), kept
+    own, other = further.unet.state_dict(), earlier.unet.state_dict()
+    assert any(not torch.equal(value, other[key]) for key, value in own.items())
+    # One step of a training that has hardly begun.
+    assert max(float((value - other[key]).abs().max()) for key, value in own.items()) < 0.01
 
 
 def test_rate_rises_stays_and_falls_to_zero() -> None:
