@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 from builder.demo.captions import plain
+from builder.demo.face import Face, draw_face
 from builder.demo.score_features import BARE
 from builder.demo.worker import LocalWorker, data_uri
 from builder.demo.world import Background, Scene, Shape, draw
@@ -27,6 +29,21 @@ class Shown:
     given: Image.Image
     asked: dict[str, Any]
 
+    def made(self, worker: LocalWorker, common: dict[str, Any]) -> Image.Image:
+        """The worker's picture. common: fields of all requests."""
+        return worker.picture(**common, **self.asked)
+
+
+@dataclass(frozen=True)
+class Told(Shown):
+    """A feature that answers with words; they are written on a tile."""
+
+    def made(self, worker: LocalWorker, common: dict[str, Any]) -> Image.Image:
+        words = textwrap.fill(worker.output(**self.asked)["prompt"], 16)
+        tile = Image.new("RGB", (TILE, TILE), "white")
+        ImageDraw.Draw(tile).multiline_text((6, 6), words, "black", ImageFont.load_default(16), spacing=6)
+        return tile
+
 
 def questions() -> Iterator[Shown]:
     """Everything that is shown, in order."""
@@ -34,6 +51,11 @@ def questions() -> Iterator[Shown]:
     star = draw(Scene(Background("white"), (Shape("star", "green", 0.3, 0.4),)), SIDE, SIDE)
     yield from _edits(circle)
     yield from _hints(star)
+    ring = draw(plain("yellow", "ring", "purple").scene, SIDE, SIDE)
+    yield _slot("ImagePrompt, without words", "ImagePrompt", ring, "")
+    face = Face(ground="green", skin="orange", features="black")
+    yield _slot('FaceSwap, "a face"', "FaceSwap", draw_face(face, SIDE), "a face")
+    yield Told("Describe", ring, {"endpoint": "describe", "image_url": data_uri(ring)})
 
 
 def _edits(own: Image.Image) -> Iterator[Shown]:
@@ -60,7 +82,7 @@ def _hints(own: Image.Image) -> Iterator[Shown]:
 
 
 def _slot(title: str, kind: str, own: Image.Image, text: str) -> Shown:
-    slot = {"type": kind, "image_url": data_uri(own), "stop_at": 1.0, "weight": 1.0}
+    slot = {"type": kind, "image_url": data_uri(own), "stop_at": 1.0}
     asked = {"endpoint": "image-prompt", "image_prompt_1": slot, "aspect_ratio": f"{SIDE}x{SIDE}", "prompt": text}
     return Shown(title, own, asked)
 
@@ -68,7 +90,7 @@ def _slot(title: str, kind: str, own: Image.Image, text: str) -> Shown:
 def sheet(worker: LocalWorker, performance: str = "Extreme Speed", seed: int = 1) -> Image.Image:
     """All pairs on one white sheet."""
     common = {"performance": performance, "seed": seed, "styles": [], "loras": []}
-    pairs = [(shown, worker.picture(**common, **shown.asked)) for shown in questions()]
+    pairs = [(shown, shown.made(worker, common)) for shown in questions()]
     down = -(-len(pairs) // ACROSS)
     width, height = 2 * TILE + 3 * GAP, TILE + TITLE + GAP
     whole = Image.new("RGB", (ACROSS * width, down * height + GAP), "white")

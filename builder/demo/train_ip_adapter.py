@@ -33,7 +33,7 @@ from builder.demo.train_vae import GAIN
 from builder.demo.world import draw
 
 RATE, LIKE_TEXT_RATE = 1.5e-3, 3e-3
-LIKE_TEXT_STEPS, LIKE_TEXT_BATCH = 2500, 48
+LIKE_TEXT_STEPS, LIKE_TEXT_BATCH = 3500, 48
 SIZES = {(32, 32): (8, 0.8), (64, 64): (2, 0.2)}
 SHOWN_SIDE = 96
 NOTHING_SHOWN = 0.15
@@ -93,15 +93,18 @@ def _run(
     seed: int,
     like_text: int = 0,
 ) -> None:
-    """Train what is not frozen; the first `like_text` steps at their own rate."""
+    """Train what is not frozen; the first `like_text` steps are a phase with rates of its own."""
     name = path.stem
     trained = [p for p in prompts.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=RATE, betas=(0.9, 0.98), weight_decay=0.0)
     checkpoint = Checkpoint(path, model=prompts, optimiser=optimiser)
     began, running = time.monotonic(), 0.0
     for step in range(first := checkpoint.load(), steps):
-        rate = LIKE_TEXT_RATE if step < like_text else RATE
-        set_rate(optimiser, rate * rate_factor(step, steps))
+        if step < like_text:
+            rate = LIKE_TEXT_RATE * rate_factor(step, like_text)
+        else:
+            rate = RATE * rate_factor(step - like_text, steps - like_text)
+        set_rate(optimiser, rate)
         rng = random.Random(f"{name} {seed} {step}")
         generator = torch.Generator(prompts.negative.device).manual_seed(seed * 1_000_003 + step)
         value = loss(step, rng, generator)
