@@ -131,7 +131,8 @@ def _life_s(lease: Lease) -> float:
 def _blames_bucket(failure: Failure) -> bool:
     """Whether the worker does not take the `s3Config`."""
     details = failure.detail if isinstance(failure.detail, list) else []
-    return any(isinstance(item, dict) and (item.get("loc") or [None])[0] == OWN_BUCKET for item in details)
+    locs = [item.get("loc") for item in details if isinstance(item, dict)]
+    return any(isinstance(loc, list) and loc[:1] == [OWN_BUCKET] for loc in locs)
 
 
 def _without(links: re.Pattern[str], value: Any) -> Any:
