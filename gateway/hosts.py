@@ -9,6 +9,10 @@ CANONICAL = ("fal.run", "fal.ai", "fal.media", "fal.dev", "runpod.ai")
 """Domains whose clients may be led here by name (their TLS ends before us); nobody else can point them here."""
 
 
+FETCHED_PORTS = ("", "80", "443")
+"""As a URL names them: the only ports at which workers read links."""
+
+
 @lru_cache(maxsize=1024)
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach `host`."""
@@ -26,6 +30,11 @@ def name_of(host_header: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.partition(":")[0].rstrip(".")
+
+
+def is_fetched(authority: str) -> bool:
+    """Whether workers read links at the port of `host[:port]`."""
+    return authority.rpartition("]")[2].partition(":")[2] in FETCHED_PORTS
 
 
 def is_canonical(name: str) -> bool:

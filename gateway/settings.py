@@ -9,12 +9,14 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from gateway.urls import is_base
+from gateway.urls import is_base, split_bucket
 from gateway.webhooks import target
+from schemas.bucket import check_bucket, check_prefix, check_region
 
 MIB = 2**20
 MAX_LOCAL = 64
 _VISIBLE = re.compile(r"[!-~]*")
+_BUCKET = ("endpoint_url", "access_key_id", "secret_access_key")
 
 
 class Settings(BaseSettings):
@@ -129,6 +131,25 @@ class Settings(BaseSettings):
         int, Field(ge=1, le=1000, description="Jobs at the endpoint at a time; the others wait here, in their order")
     ] = 10
 
+    bucket_endpoint_url: Annotated[
+        str | None,
+        Field(
+            description="S3 endpoint of a bucket by which pictures go to the RunPod endpoint and come back. Unset: "
+            "none. A bucket in the host is understood"
+        ),
+    ] = None
+    bucket_access_key_id: Annotated[
+        SecretStr | None, Field(description="Its access key. The RunPod endpoint gets it with each job")
+    ] = None
+    bucket_secret_access_key: Annotated[
+        SecretStr | None, Field(description="Secret of the access key. The RunPod endpoint gets it too")
+    ] = None
+    bucket_name: Annotated[str | None, Field(validate_default=True, description="Name of that bucket")] = None
+    bucket_region: Annotated[
+        str | None, Field(description="Its signing region. Unset: read from well-known hosts, else `us-east-1`")
+    ] = None
+    bucket_prefix: Annotated[str, Field(description="Folder inside that bucket for all jobs")] = ""
+
     preset: Annotated[
         str,
         Field(description="Defaults of Fooocus-API's door: a preset file of Fooocus (`….json`), or `default`"),
@@ -174,3 +195,39 @@ class Settings(BaseSettings):
         if isinstance(value, SecretStr) and not _VISIBLE.fullmatch(text):
             raise ValueError("it has characters no key has")
         return value
+
+    @field_validator("bucket_endpoint_url")
+    @classmethod
+    def _is_endpoint(cls, value: str | None) -> str | None:
+        if value:
+            split_bucket(value, None)
+        return value or None
+
+    @field_validator("bucket_access_key_id", "bucket_secret_access_key")
+    @classmethod
+    def _is_credential(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not _VISIBLE.fullmatch(value.get_secret_value()):
+            raise ValueError("it has characters no key has")
+        return value or None
+
+    @field_validator("bucket_name")
+    @classmethod
+    def _completes_bucket(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """All of a bucket, or nothing: half of one would be found out by a job."""
+        url = info.data.get("bucket_endpoint_url")
+        name = (split_bucket(url, value or None)[1] if url else value) or None
+        places = {f"bucket_{part}": info.data.get(f"bucket_{part}") for part in _BUCKET} | {"bucket_name": name}
+        missing = [f"GATEWAY_{part}".upper() for part, told in places.items() if not told]
+        if missing and len(missing) < len(places):
+            raise ValueError(f"the bucket is configured only in part: {' and '.join(missing)} missing")
+        return name and check_bucket(name)
+
+    @field_validator("bucket_region")
+    @classmethod
+    def _is_region(cls, value: str | None) -> str | None:
+        return check_region(value) if value else None
+
+    @field_validator("bucket_prefix")
+    @classmethod
+    def _is_prefix(cls, value: str) -> str:
+        return check_prefix(value)

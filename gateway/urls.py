@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from gateway.webhooks import target
+from schemas.bucket import take_bucket
+
 if TYPE_CHECKING:
     from starlette.requests import Request
 
@@ -49,6 +52,18 @@ def is_base(url: str) -> bool:
     host, slash, path = rest.partition("/")
     known = bool(mark) and scheme in ("http", "https")
     return known and bool(_HOST.fullmatch(host) and _PREFIX.fullmatch(slash + path))
+
+
+def split_bucket(url: str, bucket: str | None) -> tuple[str, str | None]:
+    """The bare S3 endpoint of `url` and the bucket: `bucket`, or the one the host begins with, or None. ValueError,
+    with words, for what is no endpoint."""
+    try:
+        found = target.parse(url)
+    except target.Refused:
+        raise ValueError("must be an http or https URL, such as https://s3.us-east-1.amazonaws.com") from None
+    if found.request != "/":
+        raise ValueError("must have nothing after the host")
+    return take_bucket(found.scheme, found.host, found.authority, bucket)
 
 
 def own_url(settings: Settings) -> str:

@@ -48,7 +48,7 @@ async def spill(files: Files, input: Mapping[str, Any], owner: str) -> dict[str,
     async def change(text: str) -> str:
         return await _spilled(files, text, owner) if len(text) > SMALL and _DATA.match(text) else text
 
-    return await _each(input, change)
+    return await changed(input, change)
 
 
 async def fill(files: Files, input: Mapping[str, Any], owner: str) -> dict[str, Any]:
@@ -65,7 +65,7 @@ async def fill(files: Files, input: Mapping[str, Any], owner: str) -> dict[str, 
         data = await files.read(file)
         return f"data:{file.media_type};base64,{base64.b64encode(data).decode('ascii')}"
 
-    return await _each(input, change)
+    return await changed(input, change)
 
 
 async def hold(files: Files, job_id: str, input: Mapping[str, Any], owner: str) -> None:
@@ -111,12 +111,12 @@ def texts(value: Any) -> Iterator[str]:
             yield from texts(item)
 
 
-async def _each(value: Any, change: Change) -> Any:
+async def changed(value: Any, change: Change) -> Any:
     """A copy of a JSON value with every string changed."""
     if isinstance(value, str):
         return await change(value)
     if isinstance(value, Mapping):
-        return {name: await _each(item, change) for name, item in value.items()}
+        return {name: await changed(item, change) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [await _each(item, change) for item in value]
+        return [await changed(item, change) for item in value]
     return value

@@ -10,7 +10,8 @@ from pydantic.alias_generators import to_camel
 
 from handler.storage.delivery import Reach
 from handler.storage.job_url import check_reach
-from handler.storage.target import S3Target, check_bucket, check_prefix, check_region, split_endpoint
+from handler.storage.target import S3Target, split_endpoint
+from schemas.bucket import check_bucket, check_prefix, check_region
 from schemas.errors import FieldError, InvalidInput
 
 _LOC = ("s3Config",)

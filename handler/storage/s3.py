@@ -12,8 +12,9 @@ from handler.storage.delivery import ForbiddenAddress, NoAnswer, Reach, deliver
 from handler.storage.exchange import Answer, Request
 from handler.storage.names import safe_name
 from handler.storage.patience import ONE_TRY, Patience
-from handler.storage.refusal import Refusal
+from handler.storage.refusal import refusal_of
 from handler.storage.target import S3Target
+from schemas.bucket import Refusal
 from schemas.errors import FieldError, FooocusError, StorageUnavailable
 
 log = logging.getLogger(__name__)
@@ -92,7 +93,7 @@ def _refusal(request: Request, reach: Reach, patience: Patience) -> Refusal | No
         return Refusal.SILENT
     except ForbiddenAddress:
         return Refusal.ADDRESS
-    return None if answer.ok else Refusal.of(answer)
+    return None if answer.ok else refusal_of(answer)
 
 
 def _sentence(target: S3Target, refusal: Refusal) -> str:

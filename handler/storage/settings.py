@@ -10,7 +10,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from handler.media.urls import parse
 from handler.storage.patience import Patience
-from handler.storage.target import WEEK_S, S3Target, check_bucket, check_prefix, check_region, split_endpoint
+from handler.storage.target import S3Target, split_endpoint
+from schemas.bucket import WEEK_S, check_bucket, check_prefix, check_region
 
 _DEFAULT = Patience()
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-import os
 import threading
 from typing import Any
 
 from handler.media.urls import parse
 from handler.storage.exchange import Request
 from handler.storage.target import S3Target
+from schemas.bucket import make_client
 
 REQUEST_LIFE_S = 900
 """Seconds a signed upload stays valid: all tries, and a clock that is a little off."""
@@ -71,34 +71,4 @@ def _client(target: S3Target) -> Any:
 
 @functools.lru_cache(maxsize=32)
 def _make_client(endpoint_url: str, access_key_id: str, secret_access_key: str, region: str) -> Any:
-    from botocore.config import Config
-
-    # Path style works with buckets whose names hold dots and with servers without wildcard DNS.
-    config = Config(
-        signature_version="s3v4",
-        s3={"addressing_style": "path"},
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-    )
-    return _session().client(
-        "s3",
-        endpoint_url=endpoint_url,
-        aws_access_key_id=access_key_id,
-        aws_secret_access_key=secret_access_key,
-        region_name=region,
-        config=config,
-    )
-
-
-@functools.lru_cache(maxsize=1)
-def _session() -> Any:
-    """Holds boto3's tables, which take a moment to read. Imported late: a job may never need it.
-
-    What a machine has configured for other programs (`AWS_PROFILE`, `~/.aws`) is left out: it could add a token
-    to our credentials or name a profile that does not exist.
-    """
-    import boto3
-    import botocore.session
-
-    plain = {"profile": (None, None, None, None), "config_file": (None, None, os.devnull, None)}
-    return boto3.session.Session(botocore_session=botocore.session.Session(session_vars=plain))
+    return make_client(endpoint_url, access_key_id, secret_access_key, region)

@@ -19,6 +19,13 @@ from gateway.fleet.tokens import WorkerTokens
 from tests.support.gateway import WORKER_SECRET, GatewayProcess, serving_gateway, until
 from tests.support.worker import clean_environment
 
+BUCKET = {
+    "GATEWAY_BUCKET_ENDPOINT_URL": "https://s3.example",
+    "GATEWAY_BUCKET_ACCESS_KEY_ID": "id",
+    "GATEWAY_BUCKET_SECRET_ACCESS_KEY": "short",
+    "GATEWAY_BUCKET_NAME": "pictures",
+}
+
 
 def gateway(home: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
@@ -45,6 +52,15 @@ def test_it_serves_after_a_second_of_computing_without_torch(tmp_path: Path) -> 
         loaded = Path(f"/proc/{process.pid}/maps").read_text()
     assert sum(map(int, times)) / os.sysconf("SC_CLK_TCK") < 3
     assert "libtorch" not in loaded
+
+
+def test_boto3_is_loaded_only_for_a_bucket(tmp_path: Path) -> None:
+    code = (
+        "import sys; from gateway.app import create_app; from gateway.settings import Settings;"
+        "create_app(Settings(fleet='runpod', runpod_endpoint='x', runpod_api_key='y'));"
+        "assert 'gateway.fleet.runpod.bucket.way' in sys.modules and 'botocore' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=clean_environment(tmp_path), check=True)
 
 
 def test_health_answers_at_once_and_readiness_waits_for_a_worker(running: GatewayProcess) -> None:
@@ -144,6 +160,12 @@ def test_with_a_key_they_are(tmp_path: Path) -> None:
         (["--public-url", "gpu.example"], {}, "The setting public_url is not valid: it should be an address"),
         (["--webhook-url", "ftp://a.example/"], {}, "The setting webhook_url is not valid: The webhook URL is not"),
         ([], {"GATEWAY_LEASE_S": "soon"}, "The setting lease_s is not valid"),
+        ([], {"GATEWAY_BUCKET_NAME": "abc"}, "in part: GATEWAY_BUCKET_ENDPOINT_URL and GATEWAY_BUCKET_ACCESS_KEY_ID"),
+        ([], {**BUCKET, "GATEWAY_BUCKET_SECRET_ACCESS_KEY": ""}, "in part: GATEWAY_BUCKET_SECRET_ACCESS_KEY missing."),
+        ([], {**BUCKET, "GATEWAY_BUCKET_NAME": "a/b"}, "The setting bucket_name is not valid: must be a bucket's name"),
+        ([], {**BUCKET, "GATEWAY_BUCKET_ENDPOINT_URL": "s3.example"}, "bucket_endpoint_url is not valid: must"),
+        ([], {**BUCKET, "GATEWAY_BUCKET_ACCESS_KEY_ID": "short key"}, "bucket_access_key_id is not valid: it has"),
+        ([], {**BUCKET, "GATEWAY_BUCKET_PREFIX": "../a"}, "The setting bucket_prefix is not valid"),
         (["--no-such-flag"], {}, "unrecognized arguments"),
         (["keys", "add", "a", "--max-waiting", "-1"], {}, "--max-waiting"),
     ],

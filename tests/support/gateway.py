@@ -235,10 +235,12 @@ def until(ready: Any, timeout_s: float = 60.0, pause_s: float = 0.02) -> Any:
 
 
 @contextlib.contextmanager
-def in_front_of(gateway: GatewayProcess, home: Path) -> Iterator[GatewayProcess]:
-    """A ready gateway whose jobs go to a RunPod endpoint, which `gateway` plays."""
+def in_front_of(
+    gateway: GatewayProcess, home: Path, more: Mapping[str, str] | None = None
+) -> Iterator[GatewayProcess]:
+    """A ready gateway whose jobs go to a RunPod endpoint, which `gateway` plays. more: of its environment."""
     environment = {"GATEWAY_RUNPOD_API_KEY": "any", "GATEWAY_RUNPOD_BASE_URL": f"{gateway.url}/runpod/v2"}
     arguments = ("--fleet", "runpod", "--runpod-endpoint", "fooocus")
-    with serving_gateway(GatewayProcess(home, arguments, environment)) as process:
+    with serving_gateway(GatewayProcess(home, arguments, environment | dict(more or {}))) as process:
         until(lambda: process.get("/readyz")[0] == 200, 20)
         yield process

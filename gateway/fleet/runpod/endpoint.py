@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from prometheus_client.metrics_core import Metric
 
 from gateway.files.files import Files
+from gateway.fleet.runpod.choose import choose_way
 from gateway.fleet.runpod.client import Client
 from gateway.fleet.runpod.download import Downloads
 from gateway.fleet.runpod.errors import EndpointError
@@ -47,8 +48,9 @@ class Endpoint:
         self._client = Client(settings.runpod_base_url, settings.runpod_endpoint, key)
         self._downloads = Downloads(settings.runpod_base_url)
         self._notes = Notes(files.store, settings.runpod_endpoint)
-        self.health = Health(self._client, self.worker)
-        transport = Transport(settings, files, self._downloads)
+        self._way = choose_way(settings, files)
+        self.health = Health(self._client, self.worker, self._way.ready)
+        transport = Transport(settings, files, self._downloads, self._way)
         self._desk = Desk(self.worker.name, jobs, self._client, self._notes, transport, self.health.trouble)
         self._runs: dict[str, asyncio.Task[None]] = {}
         self._live: dict[str, Run] = {}
@@ -63,6 +65,7 @@ class Endpoint:
         self._presence.enter_context(self._workers.polling(self.worker))
         for note in await self._notes.every():
             await self._resume(note)
+        await self._way.start(self._live.keys())
         log.info("Jobs go to the RunPod endpoint %s", self._settings.runpod_endpoint)
         self._taking = asyncio.create_task(_forever(self._take))
         for work in (self.health.run(), _forever(self._heed_stops), _forever(self._renew)):
@@ -87,6 +90,7 @@ class Endpoint:
         self._presence.close()
         await self._client.close()
         await self._downloads.close()
+        await self._way.close()
 
     def metrics(self) -> Iterator[Metric]:
         return self.health.metrics()

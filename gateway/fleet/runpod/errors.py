@@ -1,4 +1,5 @@
-"""What an exchange with the endpoint can come to. Their texts are for the operator: no key, no body, no URL."""
+"""What an exchange with the endpoint, or with the bucket on the way to it, can come to. Their texts are for the
+operator: no key, no body, no URL."""
 
 from __future__ import annotations
 
@@ -29,3 +30,11 @@ class Refused(EndpointError):
 
 class Gone(EndpointError):
     """The endpoint knows no such job (any more)."""
+
+
+class BucketError(EndpointError):
+    """The bucket pictures travel by did not do what was asked. passes: it may do so later, by itself."""
+
+    def __init__(self, text: str, *, passes: bool) -> None:
+        super().__init__(text)
+        self.passes = passes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
@@ -25,11 +25,13 @@ _LONGEST_PAUSE_S = 30.0
 
 class Health:
     """Asks `/health` now and then. ready: set while the endpoint takes jobs; else, from the first bad news on,
-    `troubled` is, and `worker.trouble` says why."""
+    `troubled` is, and `worker.trouble` says why. check: raises EndpointError for what else keeps jobs from going there.
+    """
 
-    def __init__(self, client: Client, worker: Worker) -> None:
+    def __init__(self, client: Client, worker: Worker, check: Callable[[], Awaitable[None]]) -> None:
         self.ready = asyncio.Event()
         self._client = client
+        self._check = check
         self._worker = worker
         self.troubled = asyncio.Event()
         self._pause = Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S, 2)
@@ -41,6 +43,7 @@ class Health:
         """Look after it until cancelled."""
         while True:
             try:
+                await self._check()
                 self._figures = await self._client.health()
             except EndpointError as error:
                 self.trouble(error)
@@ -54,7 +57,7 @@ class Health:
             self._pause.reset()
             return
         if self._worker.trouble != str(error):
-            log.error("The RunPod endpoint takes no jobs: %s", error, extra={"worker": self._worker.name})
+            log.error("No jobs go to the RunPod endpoint: %s", error, extra={"worker": self._worker.name})
         self._worker.trouble = str(error)
         self._wait_s = error.retry_after_s or 0.0
         self.ready.clear()

@@ -55,7 +55,8 @@ class Run:
     """A lease from its taking to its end. remote: the job's id at the endpoint, when an earlier process sent it.
 
     `go` ends when the job has, or when there is nothing more to do: `stop` makes it cancel the job at the endpoint,
-    `leave` leaves that there for the next process.
+    `leave` leaves that there for the next process. What is known to be over there leaves no strays: of what was sent
+    more than once, cancelled, or given up, something may still run; of what an earlier process sent, nobody knows.
     """
 
     def __init__(self, desk: Desk, lease: Lease, remote: str | None = None) -> None:
@@ -65,6 +66,7 @@ class Run:
         self._cancelling = False
         self._waiting = True
         self._began = False
+        self._strays = remote is not None
         self._seen: Progress | None = None
         self.lease = lease
 
@@ -85,7 +87,7 @@ class Run:
             remote = self._remote or await self._send()
             if remote is None or await self._see_through(remote):
                 await self._desk.notes.forget(self.lease.id)
-                await self._desk.transport.settle(self.lease)
+                await self._desk.transport.way.settle(self.lease, strays=self._strays)
         except FooocusError as error:
             log.error("A job at the endpoint is left to itself: %s", error, extra={"job": self.lease.id})
 
@@ -98,11 +100,18 @@ class Run:
 
     async def _send(self) -> str | None:
         """The job's id at the endpoint; None when it is not there, and failed or returned to the queue instead."""
+        self._wait()
         try:
-            body = await self._desk.transport.pack(self.lease)
+            body = await unless(self._halt, self._desk.transport.pack(self.lease))
+        except EndpointError as error:
+            await self._unsent(error)
+            return None
         except (FooocusError, OSError) as error:
             failed = error if isinstance(error, FooocusError) else InternalError("A file of the request cannot be read")
             await self._finish(Failure.of(failed))
+            return None
+        if body is None:
+            await self._desk.jobs.give_back(self.lease.id)
             return None
         await self._desk.notes.put(self.lease.id)
         try:
@@ -124,6 +133,7 @@ class Run:
             try:
                 return await self._submit(body)
             except Unavailable as error:
+                self._strays = True
                 wait = max(pause.next(), error.retry_after_s or 0)
                 if wait > LONGEST_WAIT_S or await waited(self._halt, wait):
                     raise
@@ -135,13 +145,13 @@ class Run:
         try:
             return await desk.client.run(body)
         except Refused:
-            if not desk.transport.offers_uploads:
+            if not desk.transport.way.offers_uploads:
                 raise
-        desk.transport.offers_uploads = False
+        desk.transport.way.offers_uploads = False
         try:
             return await desk.client.run(await desk.transport.pack(self.lease))
         except Refused:
-            desk.transport.offers_uploads = True
+            desk.transport.way.offers_uploads = True
             raise
 
     async def _unsent(self, error: EndpointError) -> None:
@@ -149,6 +159,7 @@ class Run:
             log.error("The RunPod endpoint: %s", error, extra={"job": self.lease.id})
             await self._finish(Failure.of(PayloadTooLarge() if error.status == 413 else InternalError()))
         else:
+            self._strays |= isinstance(error, Unavailable)
             self._desk.trouble(error)
             await self._desk.jobs.give_back(self.lease.id)
 
@@ -166,6 +177,7 @@ class Run:
                 if isinstance(error, Gone):
                     unknown += 1
                     if unknown == UNKNOWN:
+                        self._strays = True
                         await self._end(LOST)
                         return error
                 await asyncio.sleep(max(failing.next(), error.retry_after_s or 0))
@@ -173,6 +185,7 @@ class Run:
             unknown = 0
             failing.reset()
             if record.final:
+                self._strays |= record.status not in (RunStatus.COMPLETED, RunStatus.FAILED)
                 await self._end(outcome(record, began=self._began))
                 return record
             if await self._note(record):
@@ -197,14 +210,16 @@ class Run:
         return True
 
     def _wait(self) -> None:
-        """Its time does not run: it is in the endpoint's queue, or nothing was heard of it yet."""
+        """Its time does not run: it is on its way, in the endpoint's queue, or nothing was heard of it yet."""
         self._waiting = True
         self._desk.jobs.hold_off(self.lease.id, self._desk.worker, WAIT_S)
 
     async def _end(self, result: Mapping[str, Any] | Failure) -> None:
         if result == LOST:
             self._log("The endpoint lost the job", "WARN")
-        if not isinstance(result, Failure):
+        if isinstance(result, Failure):
+            result = self._desk.transport.way.told(self.lease, result)
+        else:
             try:
                 result = await self._desk.transport.unpack(self.lease, result)
             except FooocusError as error:
@@ -223,7 +238,8 @@ class Run:
                 await asyncio.sleep(pause.next())
 
     async def _cancel(self, remote: str) -> bool:
-        """Whether the job is known not to run there any more."""
+        """Whether the job is known to be cancelled there."""
+        self._strays = True
         pause = Backoff(0.3, 10)
         for _ in range(CANCELS):
             try:

@@ -18,7 +18,7 @@ ROOT = Path(gateway.__file__).parent
 NETWORK = {
     "aiohttp", "asyncio.streams", "boto3", "ftplib", "http.client", "httpcore", "httpcore2", "httpx", "httpx2",
     "huggingface_hub", "pycurl", "requests", "smtplib", "socket", "ssl", "telnetlib", "urllib.request", "urllib3",
-    "websockets", "xmlrpc",
+    "schemas.bucket.make_client", "websockets", "xmlrpc",
 }  # fmt: skip
 OPENING = {"open_connection", "create_connection", "open_unix_connection", "sock_connect", "connect_tcp"}
 """What opens a connection without an import that tells."""
@@ -28,6 +28,8 @@ MAY_USE = {
     # To the one endpoint the operator named, and to the pictures its results name.
     "fleet/runpod/client.py": {"httpx2", "ssl"},
     "fleet/runpod/download.py": {"httpcore2", "ssl"},
+    # To the one bucket the operator named.
+    "fleet/runpod/bucket/bucket.py": {"schemas.bucket.make_client"},
     # To listen.
     "checks.py": {"socket"},
     "serve.py": {"socket", "ssl"},

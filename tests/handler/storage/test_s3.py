@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+import schemas.bucket
 from handler.storage import signer
 from handler.storage.s3 import reachable
 from schemas.errors import FieldError, StorageUnavailable
@@ -147,7 +148,7 @@ def test_settings_of_other_programs_do_not_change_a_link(bucket: Bucket, monkeyp
     }
     for name, value in strange.items():
         monkeypatch.setenv(name, value)
-    for cache in (signer._session, signer._make_client):
+    for cache in (schemas.bucket._session, signer._make_client):
         cache.cache_clear()
     assert get(store_of(bucket).put("a-0.png", PICTURE, "image/png"))[0] == PICTURE
 

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from handler.storage.patience import Patience
 from handler.storage.settings import StorageSettings
-from handler.storage.target import WEEK_S
+from schemas.bucket import WEEK_S
 
 FULL = {
     "BUCKET_ENDPOINT_URL": "https://s3.eu-central-1.amazonaws.com",

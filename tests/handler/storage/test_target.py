@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from handler.storage.target import S3Target, check_bucket, check_prefix, guess_region, split_endpoint
+from handler.storage.target import S3Target, guess_region, split_endpoint
+from schemas.bucket import check_bucket, check_prefix
 
 R2 = "0123456789abcdef0123456789abcdef.r2.cloudflarestorage.com"
 

@@ -16,6 +16,10 @@ from tests.support.gateway_thread import ServedGateway, threaded_gateway
 from tests.support.runpod_endpoint import ENDPOINT, KEY, RunpodStub, StubJob, serving_runpod
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.import_plugin("tests.support.s3")
+
+
 @dataclass
 class Fronted:
     """The gateway in front, the stub behind."""

@@ -1,0 +1,1 @@
+"""The gateway's own bucket, through which pictures go to a RunPod endpoint and come back."""

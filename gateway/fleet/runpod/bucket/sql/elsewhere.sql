@@ -1,0 +1,1 @@
+SELECT count(*) FROM runpod_folders WHERE place <> :place;

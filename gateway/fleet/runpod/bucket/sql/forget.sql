@@ -1,0 +1,1 @@
+DELETE FROM runpod_folders WHERE lease_id = :lease_id AND place = :place;

@@ -1,0 +1,1 @@
+SELECT lease_id FROM runpod_folders WHERE place = :place AND closed_at IS NULL;
