@@ -31,9 +31,9 @@ CURRICULUM = (
 )
 # Share of plain sentences, from this part of the training on, and of fragments; the rest is drawn from the whole
 # grammar, with so many pairs.
-SIMPLE = ((0.0, 1.0), (0.35, 0.55), (0.6, 0.08))
+SIMPLE = ((0.0, 1.0), (0.35, 0.55), (0.6, 0.08), (0.95, 0.15))
 FRAGMENTS = 0.04
-PAIRS = ((0.0, 0.15), (0.6, 0.7))
+PAIRS = ((0.0, 0.15), (0.6, 0.7), (0.95, 0.4))
 # Share of batches whose pictures may have two texts each, and of the pictures in these whose caption is only in the
 # context: the pooled vector is an easier teacher, and what it tells is not learned from the cross-attention, by which
 # image prompts and all further texts come.

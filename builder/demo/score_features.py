@@ -26,7 +26,8 @@ from builder.demo.world import POSITIONS, colour_distance, draw
 SIDE = 512
 FEATHER = 64
 """How far from a mask's edge what is repainted may still be blended in, pixels."""
-EDGE_SIDE, EDGE_REACH = 128, 5
+EDGE_SIDE, EDGE_REACH, EDGE_BLUR = 128, 5, 1.4
+"""Side of the picture in which edges are sought, how wide they count, and the Gaussian's sigma before, all in pixels."""
 
 BARE = {"override_inpaint_options": True, "inpaint_engine": "None"}
 """The inpaint engines' files are for models of SDXL's size."""
@@ -172,7 +173,9 @@ def edge_overlap(made: Image.Image, wanted: Image.Image) -> float:
 
 def _edges(picture: Image.Image) -> np.ndarray:
     small = np.asarray(picture.resize((EDGE_SIDE, EDGE_SIDE), Image.Resampling.BOX))
-    found = np.maximum.reduce([cv2.Canny(np.ascontiguousarray(small[..., c]), 60, 140) for c in range(3)])
+    # Canny's first step (Canny 1986), which OpenCV leaves to its callers; without it grain counts as edges.
+    smooth = cv2.GaussianBlur(small, (0, 0), EDGE_BLUR)
+    found = np.maximum.reduce([cv2.Canny(np.ascontiguousarray(smooth[..., c]), 40, 100) for c in range(3)])
     return cv2.dilate(found, np.ones((EDGE_REACH, EDGE_REACH), np.uint8)) > 0
 
 

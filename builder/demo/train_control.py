@@ -26,9 +26,9 @@ from builder.demo.world import COLOURS, SHAPES, Background, Scene, colour_distan
 
 RATE = 3e-3
 # Latent (height, width), the pictures in a batch, and how often.
-SIZES: dict[tuple[int, int], tuple[int, float]] = {(32, 32): (8, 0.75), (64, 64): (2, 0.2), (48, 64): (3, 0.05)}
+SIZES: dict[tuple[int, int], tuple[int, float]] = {(32, 32): (8, 0.35), (64, 64): (3, 0.55), (48, 64): (4, 0.1)}
 POOL = 400
-UNCONDITIONAL = 0.2
+UNCONDITIONAL = 0.35
 
 
 @dataclass(frozen=True)

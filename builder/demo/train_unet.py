@@ -36,11 +36,12 @@ KIND_WEIGHT = 8.0
 SKETCH_WEIGHT = 0.5
 # Part of the training, at its end, in which the rate falls to zero.
 COOL_DOWN = 0.5
-# From this part of the training on, three batches in four show, from this timestep on, the network's own first guess in
+# In this part of the training, three batches in four show, from this timestep on, the network's own first guess in
 # place of the true picture, as sampling does: it learns to mend what it guessed wrong.
-FIRST_GUESSES = 0.85
+FIRST_GUESSES = (0.85, 0.95)
 LEAST_NOISY_GUESS = 450
-TIMESTEP_POWERS = ((0.0, 0.35), (0.6, 0.5), (0.85, 0.6))
+# The last part is for the last bit of noise, which guidance would make grain of.
+TIMESTEP_POWERS = ((0.0, 0.35), (0.6, 0.5), (0.85, 0.6), (0.95, 1.4))
 EMA = 0.998
 
 
@@ -134,7 +135,7 @@ def noise_loss(
         context, pooled = encode_joined(networks.text_1, networks.text_2, batch.texts, batch.pooled)
     conditions = Conditions(context, pooled, batch.time_ids)
     shown = batch.latents
-    if part >= FIRST_GUESSES and torch.rand(1, generator=generator, device=generator.device) < 0.75:
+    if FIRST_GUESSES[0] <= part < FIRST_GUESSES[1] and torch.rand(1, generator=generator, device=generator.device) < 0.75:
         guess, guessed = first_guess(unet, noise, conditions), timesteps >= LEAST_NOISY_GUESS
         shown = torch.where(guessed.view(-1, 1, 1, 1), guess, shown)
     alphas = alphas_at(timesteps)

@@ -1,7 +1,4 @@
-"""What the committed bundle does with pictures, by the whole worker: a few of the questions `score-features` asks.
-
-Image prompts and faces are not among them: their adapters run, but have not learned enough (the bundle's card).
-"""
+"""What the committed bundle does with pictures, by the whole worker: a few of the questions `score-features` asks."""
 
 from __future__ import annotations
 
@@ -50,6 +47,8 @@ def worker(demo_worker: Worker) -> InThisProcess:
         ("outpaint", {"larger": 1, "background goes on": 0.6, "PSNR of what was there": 35}),
         ("canny", {"background": 0.6, "colour": 0.6, "shape": 0.6, "edge IoU": 0.2}),
         ("cpds", {"background": 0.6, "colour": 0.6, "shape": 0.6, "edge IoU": 0.2}),
+        ("image-prompt", {"background": 0.6, "colour": 0.6}),
+        ("face-swap", {"background": 0.6, "skin": 0.6}),
         ("describe", {"colour and shape": 0.6}),
     ],
 )
