@@ -28,7 +28,7 @@ def test_an_inner_phase_is_not_counted_twice(tmp_path: Path) -> None:
     assert (inner.name, outer.name) == ("inner", "outer")
     assert 3_000_000 <= inner.read_bytes < 3_100_000
     assert 0 <= outer.read_bytes < 100_000
-    assert 0.05 <= inner.seconds
+    assert inner.seconds >= 0.05
     assert 0 < outer.seconds <= whole - inner.seconds
 
 
