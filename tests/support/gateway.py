@@ -25,6 +25,7 @@ from typing import Any
 
 from gateway.fleet.environment import worker_environment
 from gateway.fleet.tokens import WorkerTokens
+from tests.support.ports import HeldPort
 from tests.support.worker import HANDLER, clean_environment, wait_for
 
 WORKER_SECRET = "a secret for the workers of tests"
@@ -39,7 +40,7 @@ class GatewayProcess:
     """One gateway. home: its HOME, working directory and log, with the data folder `data` below it.
 
     arguments: of `python -m gateway`, after `--workers 0` and a free port. environment: beside a clean one. A second
-    `start` after its end serves the same data at the same port.
+    `start` after its end serves the same data at the same port, which nobody else gets meanwhile.
     """
 
     home: Path
@@ -47,6 +48,7 @@ class GatewayProcess:
     environment: Mapping[str, str] = field(default_factory=dict)
     url: str = ""
     process: subprocess.Popen[bytes] | None = None
+    held: HeldPort = field(default_factory=HeldPort)
 
     @property
     def data(self) -> Path:
@@ -54,7 +56,7 @@ class GatewayProcess:
 
     @property
     def port(self) -> int:
-        return int(self.url.rpartition(":")[2]) if self.url else 0
+        return self.held.number
 
     def start(self) -> None:
         """Return when it answers."""
@@ -115,6 +117,7 @@ class GatewayProcess:
     def end(self) -> None:
         if self.alive():
             self.kill()
+        self.held.release()
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> tuple[int, Any]:
         """(status, JSON or text) of a GET."""
@@ -240,5 +243,5 @@ def in_front_of(gateway: GatewayProcess, home: Path) -> Iterator[GatewayProcess]
     environment = {"GATEWAY_RUNPOD_API_KEY": "any", "GATEWAY_RUNPOD_BASE_URL": f"{gateway.url}/runpod/v2"}
     arguments = ("--fleet", "runpod", "--runpod-endpoint", "fooocus")
     with serving_gateway(GatewayProcess(home, arguments, environment)) as process:
-        until(lambda: process.get("/readyz")[0] == 200, 20)
+        until(lambda: process.get("/readyz")[0] == 200)
         yield process
