@@ -32,6 +32,9 @@ WORKER_SECRET = "a secret for the workers of tests"
 ECHO = ("-u", "-m", "tests.support.echo_worker")
 START_S = 120.0
 WARM_S = 120.0
+AT_ONCE = {"FOOOCUS_CONCURRENCY": "2"}
+"""For workers of tests whose jobs come one after the other: the SDK looks for the next job at once, where it lets a
+second pass when a worker takes one at a time."""
 _SERVING = re.compile(r"Serving at (http://[^,]+),")
 
 
@@ -225,7 +228,7 @@ def echo_worker(gateway: GatewayProcess, home: Path, name: str = "echo-1") -> Re
 
 def render_worker(gateway: GatewayProcess, home: Path, name: str = "demo-1") -> RemoteWorker:
     """The real worker on the demo model."""
-    return RemoteWorker(gateway, home, name)
+    return RemoteWorker(gateway, home, name, environment=AT_ONCE)
 
 
 def until(ready: Any, timeout_s: float = 60.0, pause_s: float = 0.02) -> Any:
