@@ -66,9 +66,9 @@ def jobs_per_s(worker: WorkerProcess) -> float:
 
 
 def test_two_at_once_lift_the_sdks_ceiling_of_a_job_a_second(
-    shared_worker: WorkerProcess, pair_worker: WorkerProcess
+    lone_worker: WorkerProcess, pair_worker: WorkerProcess
 ) -> None:
     """At 2 it is nearly twice the rate at 1."""
-    alone, pair = jobs_per_s(shared_worker), jobs_per_s(pair_worker)
+    alone, pair = jobs_per_s(lone_worker), jobs_per_s(pair_worker)
     print(f"jobs a second: {alone:.2f} at FOOOCUS_CONCURRENCY=1, {pair:.2f} at 2")
     assert pair > 1.35 * alone, (alone, pair)
