@@ -30,8 +30,8 @@ from tests.support.worker import HANDLER, clean_environment, wait_for
 
 WORKER_SECRET = "a secret for the workers of tests"
 ECHO = ("-u", "-m", "tests.support.echo_worker")
-START_S = 120.0
-WARM_S = 120.0
+START_S = 300.0
+WARM_S = 300.0
 AT_ONCE = {"FOOOCUS_CONCURRENCY": "2"}
 """For workers of tests whose jobs come one after the other: the SDK looks for the next job at once, where it lets a
 second pass when a worker takes one at a time."""
