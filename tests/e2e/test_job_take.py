@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.e2e.jobs import pixels, small
 from tests.support.client import Client
 from tests.support.platform import Platform
 from tests.support.worker import WorkerProcess
 
 
-@pytest.mark.parametrize("at_once", [1, 2])
-def test_the_worker_comes_through_storms_of_every_kind(
-    shared_worker: WorkerProcess, lone_worker: WorkerProcess, reference: bytes, at_once: int
-) -> None:
-    worker, operation = (lone_worker, "job-take") if at_once == 1 else (shared_worker, "job-take-batch")
+def test_the_worker_comes_through_storms_of_every_kind(lone_worker: WorkerProcess, reference: bytes) -> None:
+    worker = lone_worker
     platform, client = worker.platform, Client(worker.platform)
     storm = [*[204] * 50, *[400] * 50, *[500] * 50, *[502, 401, 404, 204] * 10, 429]
     before = worker.polls()
-    platform.force(operation, *storm)
+    platform.force("job-take", *storm)
     platform.force("job-stop", 500, 404, 204)
     first, second = client.run(small()), client.run(small(seed=8))
     assert pixels(client.result(first)) == [reference]
