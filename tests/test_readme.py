@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import pytest
 from gateway.settings import Settings as GatewaySettings
 from handler.settings import Settings
 from handler.storage.settings import StorageSettings
+from tests.support.ports import HeldPort
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -68,17 +68,17 @@ def test_make_serve_starts_the_gateway() -> None:
 def api(tmp_path: Path) -> Iterator[int]:
     """The port of the README's server."""
     (serve,) = (block for block in BLOCKS if SERVE in block)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        unused_port = free.getsockname()[1]
+    port = HeldPort()
     server = subprocess.Popen(
-        ["bash", "-c", "exec " + command(serve, unused_port)[2]],
+        ["bash", "-c", "exec " + command(serve, port.number)[2]],
         cwd=tmp_path, env=environment(tmp_path), start_new_session=True,
     )  # fmt: skip
     try:
-        yield unused_port
+        yield port.number
     finally:
         os.killpg(server.pid, 15)
         server.wait()
+        port.release()
 
 
 def test_the_local_api_example(api: int, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from builder.transfer import Downloader, Patience
 from schemas.catalogue import ModelFile
 from tests.builder.server import Site, serving
 
-QUICK = Patience(attempts=4, first_wait=0.01, longest_wait=0.05, connect_timeout=5, read_timeout=5)
+QUICK = Patience(attempts=4, first_wait=0.01, longest_wait=0.05, connect_timeout=60, read_timeout=60)
 BYTES = random.Random(7).randbytes(300_000)
 
 

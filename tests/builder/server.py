@@ -107,7 +107,7 @@ class Handler(BaseHTTPRequestHandler):
             middle = len(body) // 2
             self.wfile.write(body[:middle])
             self.wfile.flush()
-            fault.hold.wait(30)
+            fault.hold.wait(120)
             body = body[middle:]
         self.wfile.write(body)
 

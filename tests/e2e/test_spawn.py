@@ -16,7 +16,7 @@ def maps_torch(pid: int) -> bool:
 def test_only_the_worker_itself_loads_the_model(pair_worker: WorkerProcess, reference: bytes) -> None:
     platform = pair_worker.platform
     assert pixels(Client(platform).done(small())) == [reference]
-    wait_for(lambda: platform.seen("ping", pair_worker.worker_id), 20, "the heartbeat")
+    wait_for(lambda: platform.seen("ping", pair_worker.worker_id), 60, "the heartbeat")
     assert maps_torch(pair_worker.pid)
     children = pair_worker.children()
     assert children, "There is no heartbeat process."

@@ -14,7 +14,7 @@ from gateway.bodies import parse_json
 from schemas.errors import BadRequest
 from tests.support.gateway_thread import ServedGateway
 
-CLIENT = httpx2.Client(trust_env=False)
+CLIENT = httpx2.Client(trust_env=False, timeout=60)
 RUN = "/runpod/v2/fooocus/run"
 JSON = {"Content-Type": "application/json"}
 

@@ -29,7 +29,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedGateway]
 
 def bearer(gateway: ServedGateway, key: str) -> httpx2.Client:
     headers = {"Authorization": f"Key {key}"}
-    return httpx2.Client(base_url=gateway.url, headers=headers, trust_env=False)
+    return httpx2.Client(base_url=gateway.url, headers=headers, trust_env=False, timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def mine(gateway: ServedGateway) -> httpx2.Client:
 def other(gateway: ServedGateway) -> httpx2.Client:
     """A key with a job of its own."""
     http = bearer(gateway, gateway.run(table.add(gateway.gateway.files.store, "other")))
-    until(lambda: http.post(SUBMITS[0][0], json={}).status_code == 200, 5)
+    until(lambda: http.post(SUBMITS[0][0], json={}).status_code == 200)
     return http
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 
 import httpx2
 import pytest
@@ -15,19 +14,19 @@ from gateway.settings import Settings
 from schemas.errors import NotFound
 from tests.support.gateway_thread import ServedGateway
 
-CLIENT = httpx2.Client(trust_env=False)
+CLIENT = httpx2.Client(trust_env=False, timeout=60)
 FILE = "/files/00000000000000000000000000000000/a.png"
 
 
-def raw(served: ServedGateway, request: bytes, wait_s: float = 5) -> bytes:
-    """What comes back for these bytes, until the connection ends."""
+def raw(served: ServedGateway, request: bytes, wait_s: float = 60) -> bytes:
+    """What comes back for these bytes, until the connection ends, which it must."""
     with socket.create_connection(("127.0.0.1", int(served.url.rpartition(":")[2])), wait_s) as connection:
         answer = b""
         try:
             connection.sendall(request)
             while data := connection.recv(65536):
                 answer += data
-        except (TimeoutError, ConnectionError):
+        except ConnectionError:
             pass
         return answer
 
@@ -91,9 +90,7 @@ def test_endless_headers_are_refused_before_they_end(served: ServedGateway) -> N
 
 def test_headers_that_never_end_are_hung_up_on(served: ServedGateway, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "_HEADERS_S", 0.3)
-    started = time.monotonic()
     assert raw(served, b"GET /healthz HTTP/1.1\r\nHost: local") == b""
-    assert time.monotonic() - started < 3
 
 
 def test_requests_of_one_connection_are_counted_apart(served: ServedGateway) -> None:
@@ -135,7 +132,5 @@ def test_metrics_name_what_an_operator_asks_for(served: ServedGateway) -> None:
     assert "canary" not in text
 
 
-def test_unknown_paths_are_404_at_once(served: ServedGateway) -> None:
-    started = time.monotonic()
+def test_unknown_paths_are_404(served: ServedGateway) -> None:
     assert CLIENT.get(served.url + "/worker/v2/other/job-take/x").status_code == 404
-    assert time.monotonic() - started < 1

@@ -23,46 +23,49 @@ def test_results_and_errors_come_back() -> None:
 
 
 def test_a_cancelled_job_ends_before_the_next_begins() -> None:
-    spans: dict[str, tuple[float, float]] = {}
+    events: list[str] = []
+    begun = threading.Event()
 
-    def work(name: str, seconds: float):
-        def run(cancelled: threading.Event) -> None:
-            begin = time.monotonic()
-            cancelled.wait(seconds)
-            time.sleep(0.1)
-            spans[name] = (begin, time.monotonic())
-
-        return run
+    def first_work(cancelled: threading.Event) -> None:
+        begun.set()
+        events.append("cancelled" if cancelled.wait(60) else "left alone")
+        time.sleep(0.1)
+        events.append("first ended")
 
     async def main() -> None:
         gpu = GpuThread()
-        first = asyncio.create_task(gpu.run(work("first", 30)))
-        second = asyncio.create_task(gpu.run(work("second", 0)))
-        await asyncio.sleep(0.1)
+        first = asyncio.create_task(gpu.run(first_work))
+        second = asyncio.create_task(gpu.run(lambda cancelled: events.append("second began")))
+        assert await asyncio.to_thread(begun.wait, 60)
         first.cancel()
         await asyncio.sleep(0)
         first.cancel()
         with pytest.raises(asyncio.CancelledError):
             await first
-        assert "first" in spans
+        assert "first ended" in events
         await second
 
     asyncio.run(main())
-    assert spans["first"][1] <= spans["second"][0]
-    assert spans["first"][1] - spans["first"][0] < 5
+    assert events == ["cancelled", "first ended", "second began"]
 
 
 def test_waiting_work_is_dropped_when_cancelled() -> None:
     ran: list[str] = []
+    begun, release = threading.Event(), threading.Event()
+
+    def long_work(cancelled: threading.Event) -> None:
+        begun.set()
+        release.wait(60)
 
     async def main() -> None:
         gpu = GpuThread()
-        busy = asyncio.create_task(gpu.run(lambda cancelled: time.sleep(0.2)))
+        busy = asyncio.create_task(gpu.run(long_work))
         waiting = asyncio.create_task(gpu.run(lambda cancelled: ran.append("waiting")))
-        await asyncio.sleep(0.05)
+        assert await asyncio.to_thread(begun.wait, 60)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
+        release.set()
         await busy
         await gpu.run(lambda cancelled: ran.append("later"))
 

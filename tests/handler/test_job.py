@@ -82,7 +82,7 @@ def test_metadata_when_asked(make_worker: MakeWorker, output_format: str, scheme
     settings = {"save_metadata": True, "metadata_scheme": scheme}
     answer = run(
         make_worker(), output_format=output_format, advanced=settings, performance="Speed", negative_prompt="green",
-        styles=["SAI Anime"], guidance_scale=5,
+        styles=["SAI Anime"], guidance_scale=5, aspect_ratio="256x64",
     )  # fmt: skip
     found = read_metadata(read(answer["images"][0]))
     assert found is not None

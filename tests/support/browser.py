@@ -46,7 +46,7 @@ class Page:
         number = next(self._numbers)
         self._connection.send(json.dumps({"id": number, "method": method, "params": parameters}))
         while True:
-            message = json.loads(self._connection.recv(timeout=60))
+            message = json.loads(self._connection.recv(timeout=120))
             if message.get("id") == number:
                 assert "error" not in message, message
                 return message["result"]
@@ -69,7 +69,7 @@ class Page:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def until(self, script: str, timeout_s: float = 30.0) -> Any:
+    def until(self, script: str, timeout_s: float = 60.0) -> Any:
         """The value of an expression once it is true."""
         deadline = time.monotonic() + timeout_s
         while not (value := self.evaluate(script)):

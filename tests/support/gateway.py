@@ -25,12 +25,16 @@ from typing import Any
 
 from gateway.fleet.environment import worker_environment
 from gateway.fleet.tokens import WorkerTokens
+from tests.support.ports import HeldPort
 from tests.support.worker import HANDLER, clean_environment, wait_for
 
 WORKER_SECRET = "a secret for the workers of tests"
 ECHO = ("-u", "-m", "tests.support.echo_worker")
-START_S = 120.0
-WARM_S = 120.0
+START_S = 300.0
+WARM_S = 300.0
+AT_ONCE = {"FOOOCUS_CONCURRENCY": "2"}
+"""For workers of tests whose jobs come one after the other: the SDK looks for the next job at once, where it lets a
+second pass when a worker takes one at a time."""
 _SERVING = re.compile(r"Serving at (http://[^,]+),")
 
 
@@ -39,7 +43,7 @@ class GatewayProcess:
     """One gateway. home: its HOME, working directory and log, with the data folder `data` below it.
 
     arguments: of `python -m gateway`, after `--workers 0` and a free port. environment: beside a clean one. A second
-    `start` after its end serves the same data at the same port.
+    `start` after its end serves the same data at the same port, which nobody else gets meanwhile.
     """
 
     home: Path
@@ -47,6 +51,7 @@ class GatewayProcess:
     environment: Mapping[str, str] = field(default_factory=dict)
     url: str = ""
     process: subprocess.Popen[bytes] | None = None
+    held: HeldPort = field(default_factory=HeldPort)
 
     @property
     def data(self) -> Path:
@@ -54,7 +59,7 @@ class GatewayProcess:
 
     @property
     def port(self) -> int:
-        return int(self.url.rpartition(":")[2]) if self.url else 0
+        return self.held.number
 
     def start(self) -> None:
         """Return when it answers."""
@@ -115,6 +120,7 @@ class GatewayProcess:
     def end(self) -> None:
         if self.alive():
             self.kill()
+        self.held.release()
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> tuple[int, Any]:
         """(status, JSON or text) of a GET."""
@@ -222,7 +228,7 @@ def echo_worker(gateway: GatewayProcess, home: Path, name: str = "echo-1") -> Re
 
 def render_worker(gateway: GatewayProcess, home: Path, name: str = "demo-1") -> RemoteWorker:
     """The real worker on the demo model."""
-    return RemoteWorker(gateway, home, name)
+    return RemoteWorker(gateway, home, name, environment=AT_ONCE)
 
 
 def until(ready: Any, timeout_s: float = 60.0, pause_s: float = 0.02) -> Any:
@@ -242,5 +248,5 @@ def in_front_of(
     environment = {"GATEWAY_RUNPOD_API_KEY": "any", "GATEWAY_RUNPOD_BASE_URL": f"{gateway.url}/runpod/v2"}
     arguments = ("--fleet", "runpod", "--runpod-endpoint", "fooocus")
     with serving_gateway(GatewayProcess(home, arguments, environment | dict(more or {}))) as process:
-        until(lambda: process.get("/readyz")[0] == 200, 20)
+        until(lambda: process.get("/readyz")[0] == 200)
         yield process

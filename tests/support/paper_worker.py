@@ -1,6 +1,7 @@
 """A worker under the real SDK that takes real requests and draws nothing: quick to start, with all the rest of a job.
 
-A prompt such as "3 seconds" says how long it takes; with "device lost" the worker finds itself broken at the end.
+A prompt such as "3 seconds" says how long it takes; with "out of memory" the job fails at the end, with "device lost"
+the worker finds itself broken.
 Meanwhile it reports a step every tenth of a second; at the end it puts a tiny PNG at the job's upload URL and answers
 as the real worker does. It takes as many jobs at once as FOOOCUS_CONCURRENCY says.
 """
@@ -16,7 +17,7 @@ import urllib.request
 from typing import Any
 
 from handler.sdk import ProgressPoster, prepare_environment
-from schemas.errors import DeviceLost
+from schemas.errors import DeviceLost, OutOfMemory
 from schemas.result import DescribeResult, GenerationResult
 
 PNG = base64.b64decode(
@@ -36,6 +37,8 @@ async def handle(job: dict[str, Any]) -> dict[str, Any]:
             await poster({"image": 0, "images": 1, "step": step, "steps": steps, "progress": step / steps})
     finally:
         await poster.close()
+    if "out of memory" in str(job["input"].get("prompt")):
+        return {"error": OutOfMemory().line(), "status": 500, "retryable": True}
     if "device lost" in str(job["input"].get("prompt")):
         return {"error": DeviceLost().line(), "status": 500, "retryable": True, "refresh_worker": True}
     return await asyncio.to_thread(result, job)

@@ -251,9 +251,9 @@ def serving(platform: Platform) -> Iterator[Platform]:
     thread = threading.Thread(target=loop.run_forever, name="platform", daemon=True)
     thread.start()
     try:
-        asyncio.run_coroutine_threadsafe(platform.start(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(platform.start(), loop).result(60)
         yield platform
-        asyncio.run_coroutine_threadsafe(platform.stop(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(platform.stop(), loop).result(60)
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()

@@ -18,7 +18,7 @@ from tests.support.platform import Platform
 
 ROOT = Path(__file__).parents[2]
 HANDLER = ("-u", "-m", "handler")
-READY_S = 120.0
+READY_S = 300.0
 
 
 def clean_environment(home: Path) -> dict[str, str]:

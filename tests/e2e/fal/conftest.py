@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.support.fal.clients import KINDS, Address, Client
-from tests.support.gateway import WARM_S, GatewayProcess, serving_gateway, until
+from tests.support.gateway import AT_ONCE, WARM_S, GatewayProcess, serving_gateway, until
 
 _HTTPS = re.compile(r"Serving at (https://[^ ]+) too")
-_END_S = 30
+_END_S = 60
 
 Clients = Callable[[str], Client]
 
@@ -35,7 +35,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
 def painting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     """A gateway with the real worker on the demo model; every step is told."""
     home = tmp_path_factory.mktemp("painting")
-    environment = {"FOOOCUS_PROGRESS_INTERVAL_S": "0"}
+    environment = {"FOOOCUS_PROGRESS_INTERVAL_S": "0", **AT_ONCE}
     arguments = ("--tls-port", "0", "--workers", "1")
     with serving_gateway(GatewayProcess(home, arguments, environment)) as gateway:
         until(lambda: gateway.workers()["idle"], WARM_S)

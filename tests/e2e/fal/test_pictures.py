@@ -24,7 +24,7 @@ QUICK = {
     "seed": 7,
     "advanced": {"overwrite_step": 2},
 }
-LONG = {**QUICK, "num_images": 4, "advanced": {"overwrite_step": 200}}
+LONG = {**QUICK, "num_images": 4, "advanced": {"overwrite_step": 200, "num_images": 32}}
 
 
 def pixels(url: str) -> np.ndarray:
@@ -141,14 +141,14 @@ def test_a_running_request_is_cancelled(kind: str, painters: Clients, painting: 
 def test_who_leaves_a_stream_takes_the_job_along(painters: Clients, painting: GatewayProcess) -> None:
     shown = painters("js-proxy").call("streamAndLeave", id=APP, input=LONG)
     assert shown["progress"]["share"] < 0.5
-    until(lambda: painting.workers()["idle"], 10)
+    until(lambda: painting.workers()["idle"])
 
 
 def test_who_leaves_a_run_takes_the_job_along(painting: GatewayProcess) -> None:
     request = urllib.request.Request(f"{painting.url}/run/{APP}", _json(LONG), method="POST")
     with pytest.raises((TimeoutError, urllib.error.URLError)):
         urllib.request.urlopen(request, timeout=1)
-    until(lambda: painting.workers()["idle"], 10)
+    until(lambda: painting.workers()["idle"])
     ended = painting.get("/metrics")[1]
     assert 'outcome="cancelled"' in ended
 

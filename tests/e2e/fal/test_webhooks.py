@@ -15,7 +15,7 @@ from tests.support.fal.clients import KINDS, Client, ClientError
 from tests.support.gateway import GatewayProcess, serving_gateway
 
 QUERY = "?next=https%3A%2F%2Fexample.com%2F%3Fa%3D1%26b%3D2&c=%2B"
-WAIT_S = 30
+WAIT_S = 60
 
 
 def test_both_clients_webhooks(tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ import contextlib
 import io
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -33,6 +32,7 @@ from tests.e2e.fooocus_api.calls import BLUE, RED, SIDE, circle, ended, mask, pa
 from tests.e2e.fooocus_api.conftest import PRESET, Finished
 from tests.support.document import Sample, samples
 from tests.support.gateway import GatewayProcess, joined, serving_gateway, until
+from tests.support.ports import HeldPort
 from tests.support.worker import clean_environment
 
 DOCUMENT = os.environ.get("FOOOCUS_API_DOCUMENT", "")
@@ -224,16 +224,16 @@ def test_stop(host: str) -> None:
 
 def test_webhook(tmp_path: Path) -> None:
     """The receiver runs as it is, and prints what the gateway's `--webhook-url` tells it."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    code = found("webhook").code.replace("port=8000", f"port={port}")
-    arguments = ("--webhook-url", f"http://127.0.0.1:{port}/status", "--allow-private-webhooks")
+    port = HeldPort()
+    code = found("webhook").code.replace("port=8000", f"port={port.number}")
+    arguments = ("--webhook-url", f"http://127.0.0.1:{port.number}/status", "--allow-private-webhooks")
     gateway = GatewayProcess(tmp_path / "gateway", arguments)
     with receiving(code, tmp_path) as log, serving_gateway(gateway), joined(paper_worker(gateway, tmp_path / "paper")):
         until(lambda: "Uvicorn running" in log.read_text())
         job = submit(gateway.url)["job_id"]
         line = until(lambda: next((line for line in log.read_text().splitlines() if line.startswith("{")), None))
         (image,) = ended(gateway.url, job)["job_result"]
+    port.release()
     assert ast.literal_eval(line) == {"job_id": job, "job_result": [{"url": image["url"], "seed": image["seed"]}]}
 
 

@@ -58,7 +58,7 @@ def test_a_prompt_becomes_a_picture_with_its_steps_on_the_way(page: Page) -> Non
         f"{STATE})).observe(document.getElementById('state'), {{childList: true}})"
     )
     click(page, "#run")
-    page.until(SHOWN, 60)
+    page.until(SHOWN, 120)
     assert page.until(f"{PICTURE}.naturalWidth") == 512
     seen = page.evaluate("window.seen")
     assert any(text.startswith("Step ") and "/8 of image 1/1" in text for text in seen), seen
@@ -100,7 +100,7 @@ def test_the_code_shows_the_call_of_the_form(page: Page, tab: int, line: str) ->
 def test_hostile_text_stays_text(page: Page) -> None:
     fill(page, "prompt", '<img src=x onerror="window.hit=1">')
     click(page, "#run")
-    page.until(SHOWN, 60)
+    page.until(SHOWN, 120)
     assert page.evaluate("window.hit") is None
 
 

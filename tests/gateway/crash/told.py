@@ -13,7 +13,7 @@ from tests.gateway.webhooks.receivers import Call
 from tests.support.paper_worker import PNG
 
 LEASE_S = 12.0
-GRACE_S = 5.0
+GRACE_S = 20.0
 """How much longer than a lease a job may be in progress without a sign of life."""
 MAX_ATTEMPTS = 3
 LOST = "worker_lost"

@@ -29,7 +29,7 @@ PAPER = ("-u", "-m", "tests.support.paper_worker")
 URL = "/queue/fal-ai/fooocus"
 AT_ONCE = 6
 """Jobs that wait or run at a time."""
-SETTLE_S = 60.0
+SETTLE_S = 180.0
 LONGEST_S = 1.5
 VICTIMS = ("gateway", "local", "remote")
 
@@ -148,7 +148,7 @@ class Site:
             self.told.breach(f"{job_id} does not end")
         await _until(lambda: self.told.accepted <= self._told_of())
         self.told.webhooks(self._receiver.of("/hook"))
-        async with httpx2.AsyncClient(trust_env=False) as http:
+        async with httpx2.AsyncClient(trust_env=False, timeout=60) as http:
             for job_id, url in self.told.ended.items():
                 if url:
                     picture = await http.get(url)

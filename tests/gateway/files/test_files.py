@@ -107,8 +107,13 @@ async def test_a_cancelled_caller_leaves_a_whole_file_or_none(kept: Kept, turns:
     adding.cancel()
     await asyncio.gather(adding, return_exceptions=True)
     await kept.store.write(lambda connection: None)
-    await asyncio.sleep(0.05)
     rows = await kept.store.read(lambda connection: connection.execute("SELECT id, blob FROM files").fetchall())
+    # The thread that writes may still be about to take back what it has begun.
+    for _ in range(6000):
+        if kept.on_disk() == {f"blobs/{row['blob']}" for row in rows}:
+            break
+        await asyncio.sleep(0.01)
+        rows = await kept.store.read(lambda connection: connection.execute("SELECT id, blob FROM files").fetchall())
     assert kept.on_disk() == {f"blobs/{row['blob']}" for row in rows}
     for row in rows:
         file = await kept.files.find(row["id"])

@@ -36,7 +36,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedGateway]:
 
 @pytest.fixture(scope="module")
 def client(served: ServedGateway) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=served.url) as client:
+    with httpx2.Client(base_url=served.url, timeout=60) as client:
         yield client
 
 
@@ -216,7 +216,7 @@ def test_readers_who_leave_leave_nothing_open(served: ServedGateway, client: htt
             reader.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             reader.sendall(f"GET {path(stored)} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
     assert client.get(path(stored)).status_code == 200
-    wait_for(lambda: open_blobs() == 0, 5, "the closing of what was opened")
+    wait_for(lambda: open_blobs() == 0, 60, "the closing of what was opened")
 
 
 def test_a_private_file_is_its_owners(served: ServedGateway, client: httpx2.Client) -> None:

@@ -105,8 +105,8 @@ def test_a_worker_that_breaks_off_leaves_nothing(served: ServedGateway, lease: L
     host, port = served.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as connection:
         connection.sendall("\r\n".join(lines).encode() + picture())
-        wait_for(lambda: blobs(served) == before + 1, 5, "the beginning of the picture")
-    wait_for(lambda: blobs(served) == before, 5, "its removal")
+        wait_for(lambda: blobs(served) == before + 1, 60, "the beginning of the picture")
+    wait_for(lambda: blobs(served) == before, 60, "its removal")
 
 
 def test_names_are_made_safe(served: ServedGateway, lease: Lease) -> None:

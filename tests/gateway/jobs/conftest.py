@@ -49,8 +49,8 @@ async def pass_time(jobs: Jobs, clock: HandClock, seconds: float) -> None:
 
 
 async def settle(condition: Callable[[], bool]) -> None:
-    """Wait, at most five seconds, until something is so."""
-    async with asyncio.timeout(5):
+    """Wait, at most a minute, until something is so."""
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.001)
 

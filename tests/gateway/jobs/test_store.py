@@ -173,7 +173,7 @@ async def test_a_hand_out_refused_by_the_disk_is_made_later(tmp_path: Path, monk
         await spoiled
     broken = False
     await fill(store, False)
-    (lease,) = await asyncio.wait_for(poll, 5)
+    (lease,) = await asyncio.wait_for(poll, 30)
     assert lease.job.id == job.id
     await jobs.close()
     store.close()

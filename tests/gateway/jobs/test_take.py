@@ -44,8 +44,10 @@ async def test_a_batch_gets_what_there_is(jobs: Jobs) -> None:
 
 
 async def test_a_job_is_handed_out_once(jobs: Jobs) -> None:
-    polls = [asyncio.create_task(jobs.take(f"w{number % 7}", 1, 1)) for number in range(60)]
+    polls = [asyncio.create_task(jobs.take(f"w{number % 7}", 1, 60)) for number in range(60)]
     accepted = await asyncio.gather(*(jobs.submit(new(f"owner{number % 3}")) for number in range(40)))
+    await settle(lambda: sum(poll.done() for poll in polls) >= 40)
+    await jobs.close()
     leases = [lease for poll in asyncio.as_completed(polls) for lease in await poll]
     assert sorted(lease.job.id for lease in leases) == sorted(job.id for job in accepted)
 
@@ -134,7 +136,7 @@ async def test_cancelling_while_it_is_handed_out(jobs: Jobs) -> None:
 
 async def test_a_poll_whose_job_is_cancelled_ends_in_time(jobs: Jobs) -> None:
     job = await jobs.submit(new())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         dropped, leases = await asyncio.gather(jobs.cancel(job.id), jobs.take("w1", 1, 0))
     assert (dropped, leases) == (Cancelled.DROPPED, [])
 
@@ -153,12 +155,12 @@ async def test_draining_lets_running_jobs_finish(jobs: Jobs) -> None:
     await jobs.submit(new())
     waiting = await jobs.submit(new())
     (lease,) = await jobs.take("w1", 1, 5)
-    drain = asyncio.create_task(jobs.drain(30))
+    drain = asyncio.create_task(jobs.drain(3600))
     await asyncio.sleep(0)
     assert await jobs.take("w2", 1, 0.02) == [], "nothing more is handed out"
     assert not drain.done()
     assert await jobs.finish(lease.id, "w1", {"images": []})
-    await asyncio.wait_for(drain, 1)
+    await asyncio.wait_for(drain, 60)
     assert (await jobs.get(waiting.id)).state is State.QUEUED
 
 

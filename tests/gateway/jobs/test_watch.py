@@ -41,7 +41,7 @@ async def test_a_whole_life_is_seen(jobs: Jobs, clock: HandClock) -> None:
     await jobs.report(lease.id, "w2", progress(7))
     await settle(lambda: progress(7) in seen)
     await jobs.finish(lease.id, "w2", {"images": []})
-    await asyncio.wait_for(looking, 5)
+    await asyncio.wait_for(looking, 60)
     queued, running = State.QUEUED, State.RUNNING
     assert seen == [queued, line("waiting"), running, queued, running, progress(7), State.COMPLETED]
 

@@ -27,7 +27,7 @@ def end(
     async def run() -> Job:
         jobs = served.gateway.jobs
         job = await jobs.submit(new_job({"prompt": "a cat"}, webhooks=webhooks))
-        (lease,) = await jobs.take("worker", 1, 5)
+        (lease,) = await jobs.take("worker", 1, 60)
         assert lease.job.id == job.id
         assert await jobs.finish(lease.id, "worker", result)
         ended = await jobs.get(job.id)
@@ -37,7 +37,7 @@ def end(
     return served.run(run())
 
 
-def told(served: ServedGateway, job: Job, timeout_s: float = 10) -> tuple[list[Delivery], list[Attempt]]:
+def told(served: ServedGateway, job: Job, timeout_s: float = 60) -> tuple[list[Delivery], list[Attempt]]:
     """What became of a job's webhooks, once nothing is pending any more."""
 
     def settled() -> bool:

@@ -45,7 +45,7 @@ class Receiver:
         with self.lock:
             return [call for call in self.calls if call.path == path]
 
-    def wait_for(self, path: str, count: int, timeout_s: float = 10) -> list[Call]:
+    def wait_for(self, path: str, count: int, timeout_s: float = 60) -> list[Call]:
         wait_for(lambda: len(self.of(path)) >= count, timeout_s, f"{count} calls of {path}")
         return self.of(path)
 
@@ -89,7 +89,7 @@ def in_turn(*behaviours: Behaviour) -> Behaviour:
 
 
 def hang(handler: Handler, before: int) -> None:
-    handler.server.receiver.stopping.wait(30)
+    handler.server.receiver.stopping.wait(120)
     handler.close_connection = True
 
 

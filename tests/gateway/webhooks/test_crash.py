@@ -33,7 +33,7 @@ def test_a_killed_gateway_delivers_after_its_next_start(tmp_path: Path) -> None:
             gateway.start()
         wait_for(lambda: accepted <= told(receiver).keys(), 60, "all webhooks")
         for job_id in accepted:
-            wait_for(lambda job_id=job_id: delivered(gateway, job_id), 30, "the log")
+            wait_for(lambda job_id=job_id: delivered(gateway, job_id), 60, "the log")
     assert all(len(ids) == 1 for ids in told(receiver).values())
 
 

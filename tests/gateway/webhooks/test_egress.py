@@ -46,7 +46,7 @@ def canary() -> Iterator[tuple[int, list[Any]]]:
 def post(url: str, *, allow_private: bool = False, ca_file: str | None = None) -> Answer:
     egress = Egress(allow_private=allow_private, ca_file=ca_file)
     try:
-        return asyncio.run(egress.post(parse(url), {"X-Test": "1"}, b"{}", 2))
+        return asyncio.run(egress.post(parse(url), {"X-Test": "1"}, b"{}", 60))
     finally:
         egress.close()
 

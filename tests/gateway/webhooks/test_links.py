@@ -29,7 +29,7 @@ def open_door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedGatewa
 
 def submit(served: ServedGateway, door: str, hook: str) -> None:
     """A job of this door, sent as if by another machine."""
-    http = httpx2.Client(base_url=served.url, headers=SENT_TO, trust_env=False)
+    http = httpx2.Client(base_url=served.url, headers=SENT_TO, trust_env=False, timeout=60)
     reply = {
         "fal": lambda: http.post("/queue/fal-ai/fooocus", json={}, params={"fal_webhook": hook}),
         "runpod": lambda: http.post("/runpod/v2/fooocus/run", json={"input": {}, "webhook": hook}),

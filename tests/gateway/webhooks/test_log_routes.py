@@ -34,14 +34,14 @@ def test_the_log_tells_of_every_attempt(telling: ServedGateway, zoo: Receiver) -
     assert (first["status"], first["error"]) == (429, "The receiver answered HTTP 429")
     assert (second["status"], second["error"]) == (200, None)
     assert second["at"] > first["at"] >= job.ended_at
-    assert 0 <= first["seconds"] < 5
+    assert 0 <= first["seconds"] < 60
 
 
 def test_a_webhook_that_waits_says_until_when(telling: ServedGateway, zoo: Receiver) -> None:
     zoo.behaviours["/later"] = answering(503, Retry_After="60")
     job = end(telling, f"{zoo.url}/later")
     zoo.wait_for("/later", 1)
-    wait_for(lambda: log_of(telling, job.id).json()["deliveries"][0]["attempts"], 5, "the first attempt")
+    wait_for(lambda: log_of(telling, job.id).json()["deliveries"][0]["attempts"], 60, "the first attempt")
     (delivery,) = log_of(telling, job.id).json()["deliveries"]
     metrics = httpx2.get(f"{telling.url}/metrics").text
     assert "fooocus_webhooks_pending 1.0" in metrics

@@ -109,7 +109,7 @@ def listen(family: socket.AddressFamily, address: str) -> None:
 def answer(connection: socket.socket) -> None:
     """The origin redirects as its path says, /<code>/<depth>/<target>; anything else is the canary."""
     with connection:
-        connection.settimeout(3)
+        connection.settimeout(30)
         local = connection.getsockname()[0]
         head = connection.recv(65536).decode("latin-1")
         path = head.split(" ")[1] if " " in head else ""
@@ -136,7 +136,7 @@ def attempt(url: str) -> str:
 def touch(*addresses: str) -> None:
     """Visit the canary without the worker's rules, to see that it notices."""
     for address in addresses:
-        with socket.create_connection((address, 80), timeout=3) as connection:
+        with socket.create_connection((address, 80), timeout=30) as connection:
             connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
             connection.recv(100)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import struct
@@ -53,11 +54,14 @@ def answer(status: int, body: bytes = b"", *headers: tuple[str, str], length: bo
 
 
 def raw(*parts: bytes | float) -> Script:
-    """Send the bytes, sleep for the numbers (seconds), in order."""
+    """Send the bytes, sleep for the numbers (seconds), in order. Nobody sleeps on for a client that has left."""
 
     def script(connection: socket.socket, _: bytes) -> None:
         for part in parts:
-            time.sleep(part) if isinstance(part, float) else connection.sendall(part)
+            if isinstance(part, float):
+                select.select([connection], [], [], part)
+            else:
+                connection.sendall(part)
 
     return script
 
@@ -102,7 +106,7 @@ def _accept(listener: socket.socket, script: Script, server: Server, context: ss
 
 
 def _run(connection: socket.socket, script: Script, server: Server, context: ssl.SSLContext | None) -> None:
-    connection.settimeout(20)
+    connection.settimeout(120)
     head = b""
     server.seen.append(head)
     place = len(server.seen) - 1

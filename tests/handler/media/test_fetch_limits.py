@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import socket
 import threading
 import time
 import tracemalloc
@@ -12,30 +13,33 @@ import pytest
 
 from handler.media.fetch import FetchPolicy, fetch
 from schemas.errors import FileDownloadError, FileTooLarge
+from tests.support.worker import wait_for
 
 from .servers import answer, drip, raw, serve
 
 LOC = ("body", "image_url")
-QUICK = FetchPolicy(allow_private=True, connect_s=0.5, first_byte_s=0.5, total_s=6, min_bytes_per_s=100_000)
-SLACK_S = 1.0
+QUICK = FetchPolicy(allow_private=True, connect_s=0.5, first_byte_s=0.5, total_s=120, min_bytes_per_s=100_000)
+SLACK_S = 30.0
+"""What a busy machine may add to a time; a download that does not end in time takes longer."""
+LONG = 100.0
 LOCAL = FetchPolicy(allow_private=True)
 OK = b"HTTP/1.1 200 OK\r\n"
 BLOCKED = str(FileDownloadError(LOC))
 
 SLOW = {
-    "no first byte": raw(9.0),
-    "one byte of the status line": raw(b"H", 9.0),
+    "no first byte": raw(LONG),
+    "one byte of the status line": raw(b"H", LONG),
     "dripping status line": drip(b"", b"H", 0.02),
     "dripping header name": drip(OK, b"a", 0.02),
     "endless headers": drip(OK, b"X-A: b\r\n", 0.005),
     "endless interim answers": drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0.005),
-    "silence after the headers": raw(OK + b"Content-Length: 10\r\n\r\n", 9.0),
+    "silence after the headers": raw(OK + b"Content-Length: 10\r\n\r\n", LONG),
     "dripping body with a length": drip(OK + b"Content-Length: 100000\r\n\r\n", b"x", 0.02),
     "dripping body without a length": drip(OK + b"\r\n", b"x", 0.02),
     "dripping chunks": drip(OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n", 0.02),
     "endless chunk extension": drip(OK + b"Transfer-Encoding: chunked\r\n\r\n1;", b"x" * 100, 0.02),
     "endless trailer": drip(OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X: y\r\n", 0.02),
-    "fast start, then silence": raw(OK + b"Content-Length: 200000\r\n\r\n" + b"x" * 100_000, 9.0),
+    "fast start, then silence": raw(OK + b"Content-Length: 200000\r\n\r\n" + b"x" * 100_000, LONG),
     "always just below the floor": drip(OK + b"\r\n", b"x" * 1000, 0.02),
     "redirect that drips": drip(b"HTTP/1.1 302 Found\r\n", b"L", 0.02),
 }
@@ -57,13 +61,13 @@ def test_every_slow_server_is_left_in_time():
 
     with ThreadPoolExecutor(len(SLOW)) as pool:
         results = dict(zip(SLOW, pool.map(attempt, SLOW.values()), strict=True))
-    late = {name: took for name, (_, took) in results.items() if took > 2 * QUICK.first_byte_s + SLACK_S}
+    late = {name: took for name, (_, took) in results.items() if took > QUICK.first_byte_s + SLACK_S}
     assert late == {}
     assert {text for text, _ in results.values()} == {BLOCKED}
 
 
 def test_a_server_above_the_floor_is_left_when_the_total_is_used_up():
-    policy = dataclasses.replace(QUICK, total_s=1)
+    policy = FetchPolicy(allow_private=True, first_byte_s=60, total_s=1, min_bytes_per_s=1)
     with serve(drip(OK + b"\r\n", b"x" * 8000, 0.02)) as server:
         assert 1 <= failure(server.url(), policy)[1] < 1 + SLACK_S
 
@@ -71,15 +75,17 @@ def test_a_server_above_the_floor_is_left_when_the_total_is_used_up():
 def test_the_total_time_spans_redirects():
     """Each hop is quick enough by itself; together they are not."""
     hop = raw(0.4, b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n")
-    policy = FetchPolicy(allow_private=True, first_byte_s=1, total_s=1, max_redirects=50)
+    policy = FetchPolicy(allow_private=True, first_byte_s=60, total_s=1, max_redirects=1000)
     with serve(hop) as server:
-        assert failure(server.url(), policy)[1] < 1.5
+        assert 1 <= failure(server.url(), policy)[1] < 1 + SLACK_S
 
 
 def test_a_slow_but_steady_server_above_the_floor_is_waited_for():
-    parts = [part for _ in range(10) for part in (0.08, b"x" * 20_000)]
-    with serve(raw(OK + b"Content-Length: 200000\r\n\r\n", *parts)) as server:
-        assert len(fetch(server.url(), LOC, QUICK)) == 200_000
+    """For longer than it may be silent."""
+    policy = dataclasses.replace(QUICK, first_byte_s=1.5, min_bytes_per_s=10_000)
+    parts = [part for _ in range(20) for part in (0.1, b"x" * 20_000)]
+    with serve(raw(OK + b"Content-Length: 400000\r\n\r\n", *parts)) as server:
+        assert len(fetch(server.url(), LOC, policy)) == 400_000
 
 
 def test_closed_ports_and_silent_hosts_read_like_blocked_ones():
@@ -189,11 +195,24 @@ def test_nothing_of_the_network_shows_in_the_error():
 
 
 def test_sixty_stuck_downloads_do_not_disturb_another():
-    with serve(raw(3.0)) as stuck, serve(answer(200, b"fine")) as server, ThreadPoolExecutor(60) as pool:
-        waiting = [pool.submit(failure, stuck.url(), QUICK) for _ in range(60)]
-        time.sleep(0.1)
-        started = time.monotonic()
+    """It is there while all of them are stuck."""
+    patient = FetchPolicy(allow_private=True, connect_s=60, first_byte_s=60, total_s=60)
+    release, before = threading.Event(), threading.active_count()
+
+    def stick(connection: socket.socket, head: bytes) -> None:
+        release.wait(60)
+
+    with serve(stick) as stuck, serve(answer(200, b"fine")) as server, ThreadPoolExecutor(60) as pool:
+        waiting = [pool.submit(failure, stuck.url(), patient) for _ in range(60)]
+        wait_for(lambda: sum(bool(head) for head in stuck.seen) == 60, 60, "sixty requests")
         assert fetch(server.url(), LOC, LOCAL) == b"fine"
-        assert time.monotonic() - started < 0.5
+        assert not any(future.done() for future in waiting)
+        release.set()
+        assert {future.result()[0] for future in waiting} == {BLOCKED}
+    wait_for(lambda: threading.active_count() <= before + 2, 60, "the end of their threads")
+
+
+def test_sixty_stuck_downloads_end_in_time():
+    with serve(raw(LONG)) as stuck, ThreadPoolExecutor(60) as pool:
+        waiting = [pool.submit(failure, stuck.url(), QUICK) for _ in range(60)]
         assert max(future.result()[1] for future in waiting) < QUICK.first_byte_s + SLACK_S
-    assert threading.active_count() < 100

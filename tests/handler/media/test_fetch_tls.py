@@ -98,15 +98,15 @@ def test_slow_servers_are_left_in_time_under_tls_too(authority, tmp_path, protoc
     policy = dataclasses.replace(POLICY, first_byte_s=0.5, total_s=1.2)
     head = b"HTTP/1.1 200 OK\r\n"
     script = {
-        "stalled handshake": raw(3.0),
+        "stalled handshake": raw(100.0),
         "dripping body": drip(head + b"\r\n", b"x", 0.02),
-        "silent after headers": raw(head + b"Content-Length: 9\r\n\r\n", 3.0),
+        "silent after headers": raw(head + b"Content-Length: 9\r\n\r\n", 100.0),
     }[protocol]
     context = None if protocol == "stalled handshake" else server_context(tmp_path, authority)
     started = time.monotonic()
     with serve(script, context) as server, pytest.raises(FileDownloadError):
         fetch(url(server), LOC, policy)
-    assert time.monotonic() - started < 1.9
+    assert time.monotonic() - started < 30
 
 
 def test_a_redirect_may_not_leave_https_where_http_is_not_allowed(authority, tmp_path):

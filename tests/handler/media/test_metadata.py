@@ -205,6 +205,6 @@ def test_strange_a1111_texts_are_no_crash(text):
     "piece", ["a", " ", "a:", 'a:"', ",", "\\", 'a: "\\', "a, ", "\n", "Negative prompt:", "Steps: 1, "]
 )
 def test_a_megabyte_of_anything_is_parsed_in_time(piece):
-    started = time.monotonic()
+    started = time.thread_time()
     parse(Metadata(MetadataScheme.A1111, piece * (2**20 // len(piece))), Installed(styles={"A": ("{prompt} b", "c")}))
-    assert time.monotonic() - started < 5
+    assert time.thread_time() - started < 5

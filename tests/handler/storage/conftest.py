@@ -15,7 +15,8 @@ from handler.storage.target import S3Target
 if TYPE_CHECKING:
     from tests.support.s3 import Bucket
 
-QUICK = Patience(attempts=3, total_s=20, connect_s=2, silence_s=2, pause_s=0.02)
+QUICK = Patience(attempts=3, total_s=120, connect_s=30, silence_s=30, pause_s=0.02)
+"""Few tries and short pauses, and time enough for a server on a busy machine."""
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -37,7 +37,7 @@ class Visit:
 
     def ask(self, body: bytes) -> bytes:
         """Pass the request on with `body` and return the whole answer."""
-        with socket.create_connection(self.upstream, timeout=20) as server:
+        with socket.create_connection(self.upstream, timeout=60) as server:
             server.sendall(self.head + body)
             return b"".join(iter(lambda: server.recv(1 << 16), b""))
 
@@ -74,7 +74,7 @@ def refuse_early(code: int, body: bytes = b"") -> Fault:
 def reset_midway(visit: Visit) -> None:
     """Let half of the body through to the server, then break both connections."""
     body = visit.body()
-    with socket.create_connection(visit.upstream, timeout=20) as server:
+    with socket.create_connection(visit.upstream, timeout=60) as server:
         server.sendall(visit.head + body[: len(body) // 2])
         time.sleep(0.1)
         visit.reset()
@@ -150,7 +150,7 @@ def _accept(listener: socket.socket, upstream: tuple[str, int], proxy: FaultProx
 
 def _visit(client: socket.socket, upstream: tuple[str, int], proxy: FaultProxy, fault: Fault) -> None:
     with client, contextlib.suppress(OSError):
-        client.settimeout(30)
+        client.settimeout(120)
         head = b""
         while b"\r\n\r\n" not in head and (piece := client.recv(1 << 16)):
             head += piece

@@ -14,6 +14,7 @@ import pytest
 
 from handler.storage.local import LocalStore
 from schemas.errors import StorageUnavailable
+from tests.support.worker import wait_for
 
 PICTURE = bytes(range(256)) * 4000
 
@@ -63,6 +64,7 @@ def test_a_reader_sees_a_whole_file_or_none(tmp_path):
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
+        wait_for(lambda: sizes, 60, "the reader")
         for _ in range(30):
             store.put("a.png", PICTURE, "image/png")
     finally:

@@ -33,6 +33,7 @@ SLOW_DOWN = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>m</Messa
 STALLED = b"<Error><Code>RequestTimeout</Code></Error>"
 DENIED = b"<Error><Code>AccessDenied</Code><Message>The Secret Text Of A Server</Message></Error>"
 HASTY = dataclasses.replace(QUICK, silence_s=0.4)
+"""For servers that never answer."""
 
 
 @pytest.mark.parametrize(
@@ -51,10 +52,12 @@ HASTY = dataclasses.replace(QUICK, silence_s=0.4)
     ids=["500 500", "SlowDown", "507 429", "stalled", "reset", "lost answer", "cut, garbage", "hang", "early 503"],
 )
 def test_after_a_fault_that_passes_the_object_is_whole(bucket: Bucket, faults: list[Fault]):
+    # A silence is noticed when it has lasted; the server itself must not be taken for silent on a busy machine.
+    patience = dataclasses.replace(QUICK, silence_s=3) if hang in faults else QUICK
     with fault_proxy(bucket.server.endpoint, *faults) as proxy:
-        url = store_of(bucket, endpoint_url=proxy.endpoint).put("a-0.png", PICTURE, "image/png")
+        url = store_of(bucket, patience=patience, endpoint_url=proxy.endpoint).put("a-0.png", PICTURE, "image/png")
         assert len(proxy.visits) == len(faults) + 1
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             assert answer.read() == PICTURE
     assert bucket.keys() == ["job-1/a-0.png"]
 
@@ -76,12 +79,12 @@ def test_a_fault_that_stays_ends_after_the_allowed_tries(bucket: Bucket, fault: 
 
 @pytest.mark.parametrize("fault", [hang, drip, status(500)])
 def test_the_total_time_holds_however_patient_the_rest_is(bucket: Bucket, fault: Fault):
-    patience = Patience(attempts=100, total_s=1.2, connect_s=30, silence_s=30, pause_s=0.1)
+    patience = Patience(attempts=10_000, total_s=1.2, connect_s=120, silence_s=120, pause_s=0.1)
     with fault_proxy(bucket.server.endpoint, *[fault] * 200) as proxy:
         started = time.monotonic()
         with pytest.raises(StorageUnavailable):
             store_of(bucket, patience=patience, endpoint_url=proxy.endpoint).put("a-0.png", b"x", "image/png")
-        assert time.monotonic() - started < patience.total_s + 3
+        assert time.monotonic() - started < patience.total_s + 30
 
 
 def test_pauses_grow_and_differ():
@@ -119,12 +122,12 @@ def test_a_refusal_that_comes_while_we_send_is_read(bucket: Bucket):
 
 
 def test_there_is_no_pause_after_the_last_try(bucket: Bucket):
-    patience = dataclasses.replace(QUICK, attempts=1, total_s=60, pause_s=30)
+    patience = dataclasses.replace(QUICK, attempts=1, total_s=600, pause_s=300)
     with fault_proxy(bucket.server.endpoint, status(500)) as proxy:
         started = time.monotonic()
         with pytest.raises(StorageUnavailable):
             store_of(bucket, patience=patience, endpoint_url=proxy.endpoint).put("a-0.png", b"x", "image/png")
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 60
 
 
 def test_damage_on_the_way_is_noticed_by_the_server(bucket: Bucket):

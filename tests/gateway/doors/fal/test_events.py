@@ -19,15 +19,24 @@ from tests.gateway.doors.fal.conftest import APP, Door
 from tests.support.gateway import until
 
 
-async def _slow(items: list[int], pause_s: float) -> AsyncIterator[int]:
-    for item in items:
-        await asyncio.sleep(pause_s)
-        yield item
-
-
 def test_silence_is_told_and_nothing_is_lost() -> None:
+    """Each item comes only once the silence before it was told."""
+
     async def heard() -> list[Any]:
-        return [item async for item in paced(_slow([1, 2, 3], 0.05), 0.02)]
+        silence, found = asyncio.Event(), []
+
+        async def slow() -> AsyncIterator[int]:
+            for item in (1, 2, 3):
+                silence.clear()
+                await silence.wait()
+                yield item
+
+        async with asyncio.timeout(60):
+            async for item in paced(slow(), 0.02):
+                found.append(item)
+                if item is None:
+                    silence.set()
+        return found
 
     found = asyncio.run(heard())
     assert [item for item in found if item is not None] == [1, 2, 3]
@@ -113,11 +122,11 @@ def test_a_stream_that_fails_midway_tells_why_and_is_cut(door: Door) -> None:
 
     with ThreadPoolExecutor(1) as pool:
         listening = pool.submit(listen)
-        (lease,) = run(jobs.take("w1", 1, 10))
+        (lease,) = run(jobs.take("w1", 1, 60))
         run(jobs.report(lease.id, "w1", Progress(0, 1, 1, 4, 0.25)))
         run(jobs.finish(lease.id, "w1", Failure.of(OutOfMemory())))
         with pytest.raises(httpx2.RemoteProtocolError):
-            listening.result(30)
+            listening.result(60)
     step, failure = (json.loads(line.removeprefix("data: ")) for line in told)
     assert step["progress"]["share"] == 0.25
     assert failure == {"detail": str(OutOfMemory()), "error_type": "out_of_memory"}
@@ -128,9 +137,9 @@ def test_a_run_that_fails_before_its_first_step_answers_with_the_failure(door: D
     for path in (f"/run/{APP}", f"/run/{APP}/stream"):
         with ThreadPoolExecutor(1) as pool:
             replied = pool.submit(door.http.post, path, json={})
-            (lease,) = run(jobs.take("w1", 1, 10))
+            (lease,) = run(jobs.take("w1", 1, 60))
             run(jobs.finish(lease.id, "w1", Failure.of(OutOfMemory())))
-            reply = replied.result(30)
+            reply = replied.result(60)
         assert (reply.status_code, reply.json()["error_type"]) == (500, "out_of_memory")
         assert reply.headers["x-fal-request-id"] == lease.job.id
 

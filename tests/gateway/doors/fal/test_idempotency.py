@@ -37,7 +37,7 @@ def fresh(strict: Door, name: str) -> dict[str, str]:
     """Headers of a key that has not been used."""
     secret = strict.served.run(table.add(strict.served.gateway.files.store, name))
     headers = {"Authorization": f"Key {secret}"}
-    until(lambda: strict.http.get(f"{URL}/requests/none", headers=headers).status_code == 404, 5)
+    until(lambda: strict.http.get(f"{URL}/requests/none", headers=headers).status_code == 404)
     return headers
 
 

@@ -14,7 +14,7 @@ from tests.support.gateway_thread import ServedGateway
 
 @pytest.fixture(scope="module")
 def http(served: ServedGateway) -> httpx2.Client:
-    return httpx2.Client(base_url=served.url, trust_env=False)
+    return httpx2.Client(base_url=served.url, trust_env=False, timeout=60)
 
 
 def test_every_route_is_told(http: httpx2.Client) -> None:
