@@ -27,7 +27,7 @@ SIDE = 512
 FEATHER = 64
 """How far from a mask's edge what is repainted may still be blended in, pixels."""
 EDGE_SIDE, EDGE_REACH, EDGE_BLUR = 128, 5, 1.4
-"""Side of the picture in which edges are sought, how wide they count, and the Gaussian's sigma before, all in pixels."""
+"""Pixels: the picture's side when edges are sought, how wide they count, and the sigma of the Gaussian before."""
 
 BARE = {"override_inpaint_options": True, "inpaint_engine": "None"}
 """The inpaint engines' files are for models of SDXL's size."""

@@ -134,8 +134,8 @@ def noise_loss(
     with torch.no_grad():
         context, pooled = encode_joined(networks.text_1, networks.text_2, batch.texts, batch.pooled)
     conditions = Conditions(context, pooled, batch.time_ids)
-    shown = batch.latents
-    if FIRST_GUESSES[0] <= part < FIRST_GUESSES[1] and torch.rand(1, generator=generator, device=generator.device) < 0.75:
+    shown, (first, last) = batch.latents, FIRST_GUESSES
+    if first <= part < last and torch.rand(1, generator=generator, device=generator.device) < 0.75:
         guess, guessed = first_guess(unet, noise, conditions), timesteps >= LEAST_NOISY_GUESS
         shown = torch.where(guessed.view(-1, 1, 1, 1), guess, shown)
     alphas = alphas_at(timesteps)
