@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -24,7 +24,7 @@ class Plan:
 
     text: int = 500
     vae: int = 1300
-    unet: int = 6300
+    unet: int = 11_500
     loras: int = 300
     checker: int = 600
     seed: int = 0
@@ -44,7 +44,7 @@ def train(plan: Plan, work: Path = WORK, until: int | None = None) -> Networks:
     else:
         earlier = bundle.read(plan.start)
         start = Start(earlier.unet.state_dict(), plan.begin)
-        networks = replace(earlier, unet=networks.unet)
+        _take(networks, earlier, "text_encoder", "text_encoder_2", "vae")
     for module in networks.modules().values():
         module.to(plan.device)
     train_unet.train(networks, work, plan.unet, plan.seed, until, plan.scale, plan.workers, start)
@@ -64,7 +64,9 @@ def trained(work: Path = WORK, seed: int = 0, start: Path | None = None) -> Netw
 
     Missing stages are those of the bundle `start`, without one they stay random.
     """
-    networks = create(seed) if start is None else bundle.read(start)
+    networks = create(seed)
+    if start is not None:
+        _take(networks, bundle.read(start), *networks.modules())
     if (state := _state(work / "text.pt")) is not None:
         for name, module in (("text_1.", networks.text_1), ("text_2.", networks.text_2)):
             module.load_state_dict({k.removeprefix(name): v for k, v in state["model"].items() if k.startswith(name)})
@@ -75,6 +77,12 @@ def trained(work: Path = WORK, seed: int = 0, start: Path | None = None) -> Netw
     for module in networks.modules().values():
         module.eval()
     return networks
+
+
+def _take(networks: Networks, earlier: Networks, *names: str) -> None:
+    """Give `networks` the weights of the networks of these names, and nothing that says where they lay."""
+    for name in names:
+        networks.modules()[name].load_state_dict(earlier.modules()[name].state_dict())
 
 
 def _state(path: Path) -> dict | None:

@@ -14,7 +14,7 @@ from builder.demo.networks import Networks
 from builder.demo.parts import training_command
 from builder.demo.worker import running
 
-CONTROL_STEPS, IMAGE_PROMPT_STEPS, FACE_STEPS = 1200, 3000, 300
+CONTROL_STEPS, IMAGE_PROMPT_STEPS, FACE_STEPS = 1200, 6000, 1300
 
 
 def register(commands: Any) -> None:

@@ -154,6 +154,8 @@ def test_training_goes_on_from_a_bundle(tmp_path: Path) -> None:
     assert any(not torch.equal(value, other[key]) for key, value in own.items())
     # One step of a training that has hardly begun.
     assert max(float((value - other[key]).abs().max()) for key, value in own.items()) < 0.01
+    bundle.write(further, tmp_path / "written")
+    assert not [file for file in (tmp_path / "written").rglob("*.json") if str(tmp_path) in file.read_text()]
 
 
 def test_rate_rises_stays_and_falls_to_zero() -> None:
