@@ -51,6 +51,7 @@ def _train(command: argparse.ArgumentParser) -> None:
     command.add_argument("--workers", type=int, default=plan.workers, help="processes that draw these pictures")
     command.add_argument("--start", type=Path, help="a bundle to go on from: only its UNet and what follows is trained")
     command.add_argument("--begin", type=float, default=plan.begin, help="part of the curriculum to go on from, 0 to 1")
+    command.add_argument("--rate", type=float, default=plan.rate, help="share of the usual rates to go on with, 0 to 1")
     command.set_defaults(run=_run_train)
 
 
@@ -91,7 +92,7 @@ def _run_create(options: argparse.Namespace) -> None:
 def _run_train(options: argparse.Namespace) -> None:
     steps = (options.text_steps, options.vae_steps, options.unet_steps, options.lora_steps, options.checker_steps)
     where = (options.device, options.scale, options.workers)
-    plan = stages.Plan(*steps, options.seed, *where, options.start, options.begin)
+    plan = stages.Plan(*steps, options.seed, *where, options.start, options.begin, options.rate)
     networks = stages.train(plan, options.work, options.until)
     bundle.write(networks, options.out)
     if options.until is None:

@@ -19,7 +19,8 @@ class Plan:
     """Steps of each stage, `loras` of each LoRA, and the seed they share.
 
     device: what the UNet and the LoRAs are trained on. scale, workers: see `train_unet.train`. start: a bundle whose
-    text encoders and VAE are kept and whose UNet is trained further, from `begin` (0..1) of the curriculum on.
+    text encoders and VAE are kept and whose UNet is trained further, from `begin` (0..1) of the curriculum on, at the
+    share `rate` (0..1) of the usual rates.
     """
 
     text: int = 500
@@ -33,6 +34,7 @@ class Plan:
     workers: int = 0
     start: Path | None = None
     begin: float = Start.part
+    rate: float = Start.rate
 
 
 def train(plan: Plan, work: Path = WORK, until: int | None = None) -> Networks:
@@ -43,7 +45,7 @@ def train(plan: Plan, work: Path = WORK, until: int | None = None) -> Networks:
         train_vae.train(networks.vae, work, plan.vae, plan.seed)
     else:
         earlier = bundle.read(plan.start)
-        start = Start(earlier.unet.state_dict(), plan.begin)
+        start = Start(earlier.unet.state_dict(), plan.begin, plan.rate)
         _take(networks, earlier, "text_encoder", "text_encoder_2", "vae")
     for module in networks.modules().values():
         module.to(plan.device)
