@@ -24,8 +24,8 @@ def seen(worker: Worker, prompt: str, size: str) -> Reading:
     ("size", "words"),
     [
         ("1024x1024", ("red", "circle", "blue")),
-        ("1024x1024", ("green", "star", "white")),
-        ("512x512", ("yellow", "square", "purple")),
+        ("1024x1024", ("yellow", "square", "purple")),
+        ("512x512", ("green", "star", "white")),
         ("512x512", ("black", "triangle", "orange")),
         ("512x512", ("white", "ring", "green")),
         ("512x512", ("pink", "cross", "gray")),
