@@ -68,12 +68,12 @@ class Batch:
 
 def size_at(rng: random.Random, part: float) -> tuple[Size, int]:
     """A latent size and batch size for a step after `part` (0..1) of the training."""
-    group = rng.choices((SMALL, MIDDLE, LARGE), _current(CURRICULUM, part))[0]
+    group = rng.choices((SMALL, MIDDLE, LARGE), current(CURRICULUM, part))[0]
     return rng.choice(tuple(group.items()))
 
 
-def _current(plan: tuple[tuple[float, T], ...], part: float) -> T:
-    """What a plan says for `part` of the training."""
+def current(plan: tuple[tuple[float, T], ...], part: float) -> T:
+    """What a plan of (from which part of the training on, what) says for `part` of it, 0..1."""
     return next(value for begin, value in reversed(plan) if part >= begin)
 
 
@@ -84,11 +84,11 @@ def batch_at(rng: random.Random, part: float, scale: int = 1) -> Batch:
     latents = torch.stack([scene_latents(example.scene, width, height) for example in examples])
     others = torch.stack([scene_latents(other_shapes(rng, example.scene), width, height) for example in examples])
     silhouettes = torch.stack([scene_silhouette(example.scene, width, height) for example in examples])
-    several, context_only = rng.random() < _current(SEVERAL, part), _current(CONTEXT_ONLY, part)
+    several, context_only = rng.random() < current(SEVERAL, part), current(CONTEXT_ONLY, part)
     told = [
         only_in_context(rng, example)
         if several and rng.random() < context_only
-        else in_both(texts_for(rng, example, several, _current(UNCONDITIONAL, part)), rng)
+        else in_both(texts_for(rng, example, several, current(UNCONDITIONAL, part)), rng)
         for example in examples
     ]
     texts, pooled = [parts for parts, _ in told], [count for _, count in told]
@@ -108,10 +108,10 @@ def only_in_context(rng: random.Random, example: Example) -> tuple[list[str], in
 
 def random_example(rng: random.Random, part: float) -> Example:
     """A plain sentence, now and then a fragment, else anything from the grammar."""
-    kind, plain = rng.random(), _current(SIMPLE, part)
+    kind, plain = rng.random(), current(SIMPLE, part)
     if kind < plain:
         return simple(rng)
-    return fragment(rng) if kind < plain + FRAGMENTS else sample(rng, _current(PAIRS, part))
+    return fragment(rng) if kind < plain + FRAGMENTS else sample(rng, current(PAIRS, part))
 
 
 def other_shapes(rng: random.Random, scene: Scene) -> Scene:

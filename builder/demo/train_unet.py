@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from builder.demo.batches import batches
 from builder.demo.carry import protect
 from builder.demo.checkpoints import Checkpoint, progress, rate_factor
-from builder.demo.dataset import Batch, batch_at
+from builder.demo.dataset import Batch, batch_at, current
 from builder.demo.networks import Networks, alphas_at, alphas_cumprod
 from builder.demo.sketches import Sketches
 from builder.demo.steady import SteadyAdam
@@ -118,7 +118,7 @@ def random_timesteps(count: int, area: int, part: float, generator: torch.Genera
     first what goes where and its form, then the last bit of noise.
     """
     even = evenly(count, generator)
-    power = next(power for begin, power in reversed(TIMESTEP_POWERS) if part >= begin)
+    power = current(TIMESTEP_POWERS, part)
     return (even ** (power if area < 2000 else power * 0.8) * 1000).long().clamp(max=999)
 
 
