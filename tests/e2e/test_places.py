@@ -26,7 +26,7 @@ from tests.e2e.jobs import Fields, data, small
 from tests.e2e.test_local_api import local_api
 from tests.e2e.test_one_shot import printed, run_once
 from tests.support.client import Client, Record
-from tests.support.gateway import WARM_S, GatewayProcess, in_front_of, serving_gateway, until
+from tests.support.gateway import GatewayProcess, in_front_of, with_worker
 from tests.support.platform import Platform, serving
 from tests.support.worker import WorkerProcess, running
 
@@ -104,12 +104,8 @@ def platform_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     """A gateway with a worker of its own."""
-    process = GatewayProcess(tmp_path_factory.mktemp("gateway"), ("--workers", "1"), QUICK)
-    with serving_gateway(process):
-        until(lambda: process.workers()["idle"], WARM_S)
+    with with_worker(tmp_path_factory.mktemp("gateway"), QUICK) as process:
         yield process
-        process.terminate()
-        process.wait()
 
 
 @pytest.fixture(scope="module")

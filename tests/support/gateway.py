@@ -241,6 +241,17 @@ def until(ready: Any, timeout_s: float = 60.0, pause_s: float = 0.02) -> Any:
 
 
 @contextlib.contextmanager
+def with_worker(home: Path, environment: Mapping[str, str]) -> Iterator[GatewayProcess]:
+    """A gateway with a warm worker of its own; both are ended in order."""
+    process = GatewayProcess(home, ("--workers", "1"), environment)
+    with serving_gateway(process):
+        until(lambda: process.workers()["idle"], WARM_S)
+        yield process
+        process.terminate()
+        process.wait()
+
+
+@contextlib.contextmanager
 def in_front_of(
     gateway: GatewayProcess, home: Path, more: Mapping[str, str] | None = None
 ) -> Iterator[GatewayProcess]:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from gateway.jobs.store import FILE
 from tests.e2e.jobs import Fields, small
-from tests.support.gateway import WARM_S, GatewayProcess, in_front_of, serving_gateway, until
+from tests.support.gateway import GatewayProcess, in_front_of, until, with_worker
 from tests.support.s3 import Bucket
 
 APP = "/queue/fal-ai/fooocus"
@@ -34,12 +34,8 @@ def travel(new_bucket: Callable[[], Bucket]) -> Bucket:
 def back(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     """The endpoint. Its worker may use the bucket, which is at a private address here."""
     environment = {"FOOOCUS_ALLOW_PRIVATE_URLS": "true", "FOOOCUS_PROGRESS_INTERVAL_S": "0"}
-    gateway = GatewayProcess(tmp_path_factory.mktemp("back"), ("--workers", "1"), environment)
-    with serving_gateway(gateway):
-        until(lambda: gateway.workers()["idle"], WARM_S)
+    with with_worker(tmp_path_factory.mktemp("back"), environment) as gateway:
         yield gateway
-        gateway.terminate()
-        gateway.wait()
 
 
 @pytest.fixture(scope="module")
